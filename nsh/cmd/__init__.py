@@ -1,0 +1,69 @@
+"""The commands: one small module each, and how one is found and run.
+
+A command is a module with ``async def main(p, argv) -> str``. ``p`` is the process it runs as, with
+descriptors 0, 1 and 2 open; ``argv[0]`` is the name it was called by; what it returns is its exit
+status, empty for success. What it raises as `OSError` is printed as ``name: error`` and becomes the
+status. A module's docstring is its summary; the manual page has the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Optional
+
+from nsh import errors
+from nsh.cmd.arg import Usage
+from nsh.kern.proc import Proc
+
+Main = Callable[[Proc, list[str]], Coroutine[Any, Any, Optional[str]]]
+
+# commands whose names are no Python names; every other module of this package is called as it is named
+_SPELLED = {"9pfuse": "ninepfuse"}
+_NOT_COMMANDS = {"arg"}
+
+
+def names() -> list[str]:
+    """The names of all commands, sorted."""
+    import pkgutil
+
+    spelled = {module: name for name, module in _SPELLED.items()}
+    found = (m.name for m in pkgutil.iter_modules(__path__) if m.name not in _NOT_COMMANDS)
+    return sorted(spelled.get(name, name.rstrip("_")) for name in found)
+
+
+def find(name: str) -> Main:
+    """The ``main`` of the command ``name``. Errors: `Enonexist`."""
+    module = _SPELLED.get(name, name)
+    if not module.isidentifier() or module in _NOT_COMMANDS:
+        raise errors.Enonexist()
+    for spelling in (module, module + "_"):  # exec, import and the like need the trailing underscore
+        try:
+            main: Main = importlib.import_module(f"nsh.cmd.{spelling}").main
+        except ModuleNotFoundError as e:
+            if e.name != f"nsh.cmd.{spelling}":
+                raise
+        else:
+            return main
+    raise errors.Enonexist()
+
+
+async def run(main: Main, p: Proc, argv: list[str]) -> str:
+    """Run a command as process ``p``, print its error in one line, and return its exit status."""
+    try:
+        return await main(p, argv) or ""
+    except Usage as e:
+        await complain(p, f"usage: {argv[0]} {e}")
+        return "usage"
+    except OSError as e:
+        text = str(e if isinstance(e, errors.P9Error) else errors.from_os(e))
+        await complain(p, f"{argv[0]}: {text}")
+        return text
+
+
+async def complain(p: Proc, text: str) -> None:
+    """Write one line to standard error; where there is none, nobody is told."""
+    try:
+        await p.print(text + "\n", 2)
+    except OSError:
+        pass

@@ -1,0 +1,275 @@
+"""Proc and System: the processes, and the machine they run on.
+
+A `Proc` is who acts: a user, a root, a current directory, and the groups that it shares with others
+(name space, open files, environment). Code that runs on its behalf finds it as ``up()``. A Proc may
+run a coroutine as its program, as a command of the shell does, or have none, as the Proc that acts
+for one client of a 9P server.
+
+A `System` has the devices and the table of processes. There is one in a program, as a rule, but
+nothing is global: a test may have as many as it likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import getpass
+import importlib
+import itertools
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Optional, Union
+
+from nsh import errors
+from nsh.kern.chan import Chan, settle
+from nsh.kern.dev import Device
+from nsh.kern.env import Egrp
+from nsh.kern.fgrp import Fgrp
+from nsh.kern.pgrp import Pgrp
+from nsh.kern.sys import Syscalls
+from nsh.p9.const import ORDWR
+
+log = logging.getLogger("nsh")
+
+# rfork(2): what a new process has of its own; what is not named here is shared with its parent
+RFNAMEG = 1 << 0  # a copy of the name space
+RFENVG = 1 << 1  # a copy of the environment
+RFFDG = 1 << 2  # a copy of the descriptors
+RFNOTEG = 1 << 3  # a leader: what belongs to it ends with it, not with its parent's leader
+RFCNAMEG = 1 << 10  # an empty name space
+RFCENVG = 1 << 11  # an empty environment
+RFCFDG = 1 << 12  # no descriptors
+RFNOMNT = 1 << 14  # no mount(2), and no devices by name but the harmless ones
+
+current: contextvars.ContextVar[Proc] = contextvars.ContextVar("up")
+
+Program = Callable[["Proc"], Coroutine[Any, Any, Optional[str]]]
+
+
+class Proc(Syscalls):
+    """A process.
+
+    ``user``: in whose name it acts; ``authenticated``: whether that was proved (a client that came
+    in with ``-A`` was not asked); ``leader``: the process with whose end everything started here
+    should end: the shell, or the one that stands for a client's connection; ``args``: what it
+    runs, for ps; ``status``: '' or why it failed, None while it runs.
+    """
+
+    __slots__ = (
+        "_exiting",
+        "args",
+        "authenticated",
+        "children",
+        "dot",
+        "egrp",
+        "fgrp",
+        "leader",
+        "parent",
+        "pgrp",
+        "pid",
+        "slash",
+        "status",
+        "system",
+        "task",
+        "user",
+    )
+
+    def __init__(self, system: System, parent: Optional[Proc] = None) -> None:
+        self.system = system
+        self.pid = system.newpid(self)
+        self.parent = parent
+        self.leader: Proc = parent.leader if parent else self
+        self.user = parent.user if parent else system.eve
+        self.authenticated = parent.authenticated if parent else True
+        self.args: list[str] = []
+        self.status: Optional[str] = None
+        self.task: Optional[asyncio.Task[str]] = None
+        self.children: set[Proc] = set()
+        self._exiting: list[Callable[[], None]] = []
+        if parent is not None:
+            parent.children.add(self)
+
+    def fork(self, flags: int = 0) -> Proc:
+        """A new process that shares with this one what ``flags`` (RFNAMEG, ...) do not say otherwise."""
+        child = Proc(self.system, self)
+        child.slash, child.dot = self.slash, self.dot
+        child.pgrp, child.egrp, child.fgrp = self.pgrp, self.egrp, self.fgrp
+        self.fgrp.users += 1
+        child.rfork(flags)
+        return child
+
+    def rfork(self, flags: int) -> None:
+        """rfork(2) without RFPROC: have what ``flags`` name for oneself from now on."""
+        if flags & RFCNAMEG:
+            nodevs, self.pgrp = self.pgrp.nodevs, Pgrp()
+            self.pgrp.nodevs = nodevs
+        elif flags & RFNAMEG:
+            self.pgrp = self.pgrp.fork()
+        if flags & RFNOMNT:
+            self.pgrp.nodevs = True
+        if flags & RFCENVG:
+            self.egrp = Egrp()
+        elif flags & RFENVG:
+            self.egrp = self.egrp.fork()
+        if flags & (RFFDG | RFCFDG):
+            fgrp = Fgrp() if flags & RFCFDG else self.fgrp.fork()
+            self.fgrp.release()
+            self.fgrp = fgrp
+        if flags & RFNOTEG:
+            self.leader = self
+
+    # --- running -------------------------------------------------------------------------------
+
+    def start(self, program: Program) -> asyncio.Task[str]:
+        """Run ``program(self)`` as this process; the task's result is the exit status, never an error."""
+        context = contextvars.copy_context()
+        context.run(current.set, self)
+        task = asyncio.get_running_loop().create_task(self._main(program), context=context)
+        self.task = task
+        # not in a finally of the coroutine: a task that is cancelled before its first step never runs it
+        task.add_done_callback(self._done)
+        return task
+
+    async def _main(self, program: Program) -> str:
+        try:
+            return await program(self) or ""
+        except OSError as e:
+            return str(e if isinstance(e, errors.P9Error) else errors.from_os(e))
+
+    def _done(self, task: asyncio.Task[str]) -> None:
+        if task.cancelled():
+            self.exit("interrupted")
+            return
+        bug = task.exception()
+        if bug is not None:
+            log.error("process %d %s failed", self.pid, self.args, exc_info=bug)
+        self.exit("i/o error" if bug is not None else task.result())
+
+    async def wait(self) -> str:
+        """The exit status of this process, once its program has ended."""
+        if self.task is not None:
+            await asyncio.wait([self.task])
+            # the task's callbacks, which set the status, are scheduled behind this wake-up
+            while self.status is None:
+                await asyncio.sleep(0)
+        return self.status or ""
+
+    def kill(self) -> None:
+        """Interrupt the program, wherever it waits."""
+        if self.task is not None and not self.task.done():
+            self.task.cancel()
+        elif self.task is None:
+            self.exit("killed")
+
+    def exit(self, status: str = "") -> None:
+        """The process is over: its files are closed, and what was asked for with `atexit` is done."""
+        if self.status is not None:
+            return
+        self.status = status
+        callbacks, self._exiting = self._exiting, []
+        for callback in reversed(callbacks):
+            callback()
+        self.fgrp.release()
+        if self.parent is not None:
+            self.parent.children.discard(self)
+        self.system.forget(self)
+
+    def atexit(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call ``callback`` when this process ends; returns a function that takes that back."""
+        self._exiting.append(callback)
+
+        def forget() -> None:
+            if callback in self._exiting:
+                self._exiting.remove(callback)
+
+        return forget
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call ``function`` on behalf of this process."""
+        token = current.set(self)
+        try:
+            return function(*args)
+        finally:
+            current.reset(token)
+
+    def __repr__(self) -> str:
+        return f"<Proc {self.pid} {' '.join(self.args)}>"
+
+
+DeviceTable = Mapping[str, Union[str, type[Device]]]
+
+
+class System:
+    """The devices and the processes of one kernel.
+
+    ``devices``: for each device letter a `Device` class, or where to find it ("module:Class"), which
+    is then imported when the device is first attached. ``eve``: the user who owns the devices.
+    """
+
+    def __init__(self, devices: DeviceTable, eve: str = "") -> None:
+        self.eve = eve or getpass.getuser()
+        self.boottime = int(time.time())
+        self.procs: dict[int, Proc] = {}
+        self._classes: dict[str, Union[str, type[Device]]] = dict(devices)
+        self._devices: dict[str, Device] = {}
+        self._pids = itertools.count(1)
+
+    def newpid(self, p: Proc) -> int:
+        pid = next(self._pids)
+        self.procs[pid] = p
+        return pid
+
+    def forget(self, p: Proc) -> None:
+        self.procs.pop(p.pid, None)
+
+    def letters(self) -> list[str]:
+        """The letters of the devices there are."""
+        return list(self._classes)
+
+    def device(self, letter: str) -> Device:
+        """The device ``#letter``. Errors: `Enodev`."""
+        dev = self._devices.get(letter)
+        if dev is None:
+            where = self._classes.get(letter)
+            if where is None:
+                raise errors.Enodev()
+            if isinstance(where, str):
+                module, name = where.split(":")
+                where = getattr(importlib.import_module(module), name)
+            dev = self._devices[letter] = where(self)
+        return dev
+
+    def register(self, device: type[Device]) -> None:
+        """Add a device, or put it in the place of the one with the same letter."""
+        self._classes[device.letter] = device
+        self._devices.pop(device.letter, None)
+
+    async def attach(self, letter: str, spec: str, nodevs: bool = False) -> Chan:
+        """The root of ``#letterspec``. Errors: `Enodev`, `Enoattach`, `Ebadspec`."""
+        if letter == "M":
+            raise errors.Enoattach()
+        dev = self.device(letter)
+        if nodevs and not (dev.harmless and not (letter == "s" and spec)):
+            raise errors.Enoattach()
+        return await settle(dev.attach(spec))
+
+    async def pipe(self) -> tuple[Chan, Chan]:
+        """The two ends of a new pipe, open for reading and writing."""
+        dev = self.device("|")
+        root = await settle(dev.attach(""))
+        ends = []
+        for name in ("data", "data1"):
+            c, _ = await settle(dev.walk(root, [name]))
+            assert c is not None
+            ends.append(await settle(dev.open(c, ORDWR)))
+        return ends[0], ends[1]
+
+    async def boot(self) -> Proc:
+        """The first process: root and current directory are `#/`, the groups are empty."""
+        p = Proc(self)
+        p.pgrp, p.egrp, p.fgrp = Pgrp(), Egrp(), Fgrp()
+        p.slash = await self.attach("/", "")
+        p.slash = p.slash.alias(p.slash.path)
+        p.dot = p.slash
+        return p
