@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Coroutine
-from typing import Any, Optional
+from typing import Any
 
 from nsh import errors
 from nsh.cmd.arg import Usage
 from nsh.kern.proc import Proc
 
-Main = Callable[[Proc, list[str]], Coroutine[Any, Any, Optional[str]]]
+Main = Callable[[Proc, list[str]], Coroutine[Any, Any, str | None]]
 
 # commands whose names are no Python names; every other module of this package is called as it is named
 _SPELLED = {"9pfuse": "ninepfuse"}

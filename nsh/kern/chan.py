@@ -15,9 +15,10 @@ it back when the last reference is gone.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Optional, TypeAlias, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from nsh.p9.stat import Qid
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Maybe: TypeAlias = Union[T, Awaitable[T]]
+Maybe: TypeAlias = T | Awaitable[T]
 """What a device member returns: the value itself, or an awaitable of it when it has to wait."""
 
 Key: TypeAlias = "tuple[Device, int, int]"
@@ -39,7 +40,7 @@ CLOSED = -1
 
 async def settle(result: Maybe[T]) -> T:
     """The value of a device member's result, waited for only if it has to be."""
-    if isinstance(result, CoroutineType) or isinstance(result, Awaitable):
+    if type(result) is CoroutineType or inspect.isawaitable(result):
         return cast(T, await result)
     return result
 
@@ -49,15 +50,15 @@ class Path:
 
     __slots__ = ("covered", "elem", "parent")
 
-    def __init__(self, parent: Optional[Path], elem: str, covered: Optional[Chan] = None) -> None:
+    def __init__(self, parent: Path | None, elem: str, covered: Chan | None = None) -> None:
         self.parent = parent
         self.elem = elem
         self.covered = covered
 
-    def child(self, elem: str, covered: Optional[Chan] = None) -> Path:
+    def child(self, elem: str, covered: Chan | None = None) -> Path:
         return Path(self, elem, covered)
 
-    def over(self, covered: Optional[Chan]) -> Path:
+    def over(self, covered: Chan | None) -> Path:
         """The same name, as a mount point that covers ``covered`` (None: not a mount point)."""
         return Path(self.parent, self.elem, covered)
 
@@ -114,9 +115,9 @@ class Chan:
         self.iounit = 0
         self.ref = 1
         self.shared = False
-        self.head: Optional[Mhead] = None
-        self.union: Optional[UnionReader] = None
-        self.mchan: Optional[Chan] = None
+        self.head: Mhead | None = None
+        self.union: UnionReader | None = None
+        self.mchan: Chan | None = None
         self.dirpos: Any = None
 
     @property

@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Optional
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, Path
@@ -86,11 +86,11 @@ class File:
         self.perm = perm
         self.uid = uid
         self.gid = gid
-        self.parent: Optional[Directory] = None
+        self.parent: Directory | None = None
         bits = QTDIR if self.directory else (perm >> 24) & 0xFF
         self.qid = Qid(bits, 0, _next_qidpath() if path < 0 else path)
 
-    def open(self, c: Chan, mode: int) -> Maybe[Optional[Chan]]:
+    def open(self, c: Chan, mode: int) -> Maybe[Chan | None]:
         """Called when the permissions allow it. May return another Chan to be used instead."""
         return None
 
@@ -131,8 +131,8 @@ class Text(File):
     or bytes, or an awaitable of them.
     """
 
-    def __init__(self, name: str, make: Callable[[], Any], perm: int = 0o444, **owner: str) -> None:
-        super().__init__(name, perm, **owner)
+    def __init__(self, name: str, make: Callable[[], Any], perm: int = 0o444) -> None:
+        super().__init__(name, perm)
         self._make = make
 
     def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
@@ -178,8 +178,10 @@ class Directory(File):
 
     directory = True
 
-    def __init__(self, name: str, *entries: File, perm: int = 0o555, path: int = -1, **owner: str) -> None:
-        super().__init__(name, perm, path=path, **owner)
+    def __init__(
+        self, name: str, *entries: File, perm: int = 0o555, uid: str = "", gid: str = "", path: int = -1
+    ) -> None:
+        super().__init__(name, perm, uid=uid, gid=gid, path=path)
         self._entries: dict[str, File] = {}
         for entry in entries:
             self.add(entry)
@@ -266,7 +268,7 @@ class Device:
         self.system = system
         self.eve = system.eve
         self.mtime = system.boottime
-        self._root: Optional[Directory] = None
+        self._root: Directory | None = None
 
     def tree(self) -> Directory:
         """The root of the device's nodes, built at the first attach."""
@@ -287,7 +289,7 @@ class Device:
             raise errors.Ebadspec()
         return Chan(self, self.root.qid, self.rootpath(), self.root)
 
-    def walk(self, c: Chan, names: list[str]) -> Maybe[tuple[Optional[Chan], list[Qid]]]:
+    def walk(self, c: Chan, names: list[str]) -> Maybe[tuple[Chan | None, list[Qid]]]:
         """Walk from ``c``, which stays as it is; no names: a clone.
 
         Returns the new Chan and a qid for each name; (None, qids) if only some names were reached;
@@ -310,7 +312,7 @@ class Device:
 
     async def _walk_later(
         self, c: Chan, names: list[str], i: int, found: Any, qids: list[Qid]
-    ) -> tuple[Optional[Chan], list[Qid]]:
+    ) -> tuple[Chan | None, list[Qid]]:
         """The rest of a walk, from the first directory on that had to wait for its answer."""
         try:
             node: File = await found
@@ -343,7 +345,7 @@ class Device:
         return replaced or c
 
     async def _opened_later(self, c: Chan, replaced: Any, mode: int) -> Chan:
-        other: Optional[Chan] = await replaced
+        other: Chan | None = await replaced
         c.mode = mode
         return other or c
 
@@ -415,7 +417,7 @@ class Device:
         """Remove the file."""
         return c.aux.remove(c)  # type: ignore[no-any-return]
 
-    def stream(self, c: Chan) -> Optional[Stream]:
+    def stream(self, c: Chan) -> Stream | None:
         """The open Chan as a Stream, where it is one (a network connection); it then owns the Chan."""
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Optional
 
 from nsh import errors
 
@@ -21,7 +20,7 @@ class Egrp:
         self._borrowed = False
         self.vers = 0
 
-    def get(self, name: str) -> Optional[bytes]:
+    def get(self, name: str) -> bytes | None:
         return self._values.get(name)
 
     def set(self, name: str, value: bytes) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Optional
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, settle
@@ -91,7 +90,7 @@ class Export:
     All requests are made in the name of ``proc``: the user name that a client gives is not believed.
     """
 
-    def __init__(self, proc: Proc, root: Chan, qids: Optional[QidMap] = None) -> None:
+    def __init__(self, proc: Proc, root: Chan, qids: QidMap | None = None) -> None:
         self._proc = proc
         self._root = root
         self._qids = qids if qids is not None else QidMap()
@@ -104,13 +103,13 @@ class Export:
         """attach(5). ``aname`` is not used: an export has one tree."""
         return self._file(self._root.alias(self._root.path))
 
-    def walk(self, f: File, names: Sequence[str]) -> Maybe[tuple[Optional[File], list[Qid]]]:
+    def walk(self, f: File, names: Sequence[str]) -> Maybe[tuple[File | None, list[Qid]]]:
         """walk(5): all names, some, or an error for the first one."""
         if not names:
             return self._file(f.chan.alias(f.chan.path)), []
         return self._walk(f.chan, names)
 
-    async def _walk(self, c: Chan, names: Sequence[str]) -> tuple[Optional[File], list[Qid]]:
+    async def _walk(self, c: Chan, names: Sequence[str]) -> tuple[File | None, list[Qid]]:
         qids: list[Qid] = []
         for i, name in enumerate(names):
             if name == ".." and c.same(self._root):
@@ -165,10 +164,10 @@ class Export:
         member = c.union.member
         return self._qids.entries(member, data) if member is not None else data
 
-    def write(self, f: File, data: bytes, offset: int) -> Maybe[int]:
-        """write(5)."""
+    def write(self, f: File, data: bytes | memoryview, offset: int) -> Maybe[int]:
+        """write(5). Devices are given bytes, which they may keep."""
         c = f.chan
-        return c.dev.write(c, data, offset)
+        return c.dev.write(c, bytes(data), offset)
 
     def clunk(self, f: File) -> None:
         """clunk(5)."""

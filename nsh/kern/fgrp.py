@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 from nsh import errors
 from nsh.kern.chan import Chan
 
@@ -17,7 +15,7 @@ class Fgrp:
     __slots__ = ("_chans", "users")
 
     def __init__(self) -> None:
-        self._chans: list[Optional[Chan]] = []
+        self._chans: list[Chan | None] = []
         self.users = 1
 
     def get(self, fd: int) -> Chan:

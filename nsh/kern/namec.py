@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, Optional
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from nsh import errors
 from nsh.errors import P9Error
@@ -126,9 +126,7 @@ def prefix_error(e: OSError, name: str, end: int) -> OSError:
     return type(e)(text.decode("utf-8", "ignore"))
 
 
-async def walk(
-    c: Chan, names: Sequence[str], pgrp: Optional[Pgrp], qids: Optional[list[Qid]] = None
-) -> Chan:
+async def walk(c: Chan, names: Sequence[str], pgrp: Pgrp | None, qids: list[Qid] | None = None) -> Chan:
     """Walk ``names`` from ``c``; the Chan that comes back is on the covered side.
 
     ``pgrp``: the mount table, None to see no mounts (names that begin with ``#``). The qid of each
@@ -136,7 +134,7 @@ async def walk(
     """
     path = c.path
     here = c
-    head: Optional[Mhead] = None
+    head: Mhead | None = None
     crossed = False
     done = 0
     while done < len(names):
@@ -208,8 +206,8 @@ async def _dotdot(here: Chan, path: Path, done: int) -> tuple[Chan, Path]:
 
 
 async def _walk_members(
-    here: Chan, head: Optional[Mhead], batch: Sequence[str], done: int
-) -> tuple[Optional[Chan], list[Qid], Chan]:
+    here: Chan, head: Mhead | None, batch: Sequence[str], done: int
+) -> tuple[Chan | None, list[Qid], Chan]:
     """Walk in ``here``; where it does not know the first name, in the other members of its union.
 
     Returns what the device did, and the member that did it.
@@ -229,9 +227,7 @@ async def _walk_members(
     raise WalkError(reason, done)
 
 
-def _first_mount(
-    pgrp: Optional[Pgrp], base: Chan, reached: list[Qid], last: int
-) -> Optional[tuple[int, Mhead]]:
+def _first_mount(pgrp: Pgrp | None, base: Chan, reached: list[Qid], last: int) -> tuple[int, Mhead] | None:
     """The first element of a walk, its last one not counted, that is a mount point."""
     if pgrp is not None:
         for i, qid in enumerate(reached[:last]):
@@ -248,7 +244,7 @@ def _partial(reached: list[Qid], done: int) -> NoReturn:
     raise WalkError(errors.Edoesnotexist(), done + len(reached))
 
 
-def cross(c: Chan, pgrp: Optional[Pgrp]) -> tuple[Chan, Optional[Mhead]]:
+def cross(c: Chan, pgrp: Pgrp | None) -> tuple[Chan, Mhead | None]:
     """What is seen at ``c``: the first member of its mount, under c's name, and the mount head."""
     head = pgrp.find(c) if pgrp is not None else None
     if head is None:
@@ -256,16 +252,16 @@ def cross(c: Chan, pgrp: Optional[Pgrp]) -> tuple[Chan, Optional[Mhead]]:
     return head.mounts[0].to.alias(c.path.over(head.covered)), head
 
 
-async def _start(p: Proc, name: Name) -> tuple[Chan, Optional[Pgrp]]:
+async def _start(p: Proc, name: Name) -> tuple[Chan, Pgrp | None]:
     """The Chan where a name starts, and the mount table to be used on its way."""
     if name.start == "/":
         return p.slash, p.pgrp
     if name.start == ".":
         return p.dot, p.pgrp
-    return await p.system.attach(name.start[1], name.start[2:], p.pgrp.nodevs), None
+    return await p.system.attach(name.start[1:2], name.start[2:], p.pgrp.nodevs), None
 
 
-async def _walk_name(p: Proc, name: Name, elems: Sequence[str]) -> tuple[Chan, Optional[Pgrp]]:
+async def _walk_name(p: Proc, name: Name, elems: Sequence[str]) -> tuple[Chan, Pgrp | None]:
     """Walk the first elements of a name; errors carry the part of the name that was reached."""
     start, pgrp = await _start(p, name)
     try:
@@ -302,7 +298,7 @@ async def namec(p: Proc, text: str, access: Access, mode: int = 0) -> Chan:
     return seen
 
 
-async def open_chan(c: Chan, mode: int, pgrp: Optional[Pgrp], head: Optional[Mhead]) -> Chan:
+async def open_chan(c: Chan, mode: int, pgrp: Pgrp | None, head: Mhead | None) -> Chan:
     """Open ``c``, which was reached across ``head``; more than one member make it a union directory."""
     if c.shared:
         path, c = c.path, await clone(c)
@@ -347,14 +343,14 @@ async def create(p: Proc, text: str, mode: int, perm: int) -> Chan:
     return await open_chan(seen, mode & ~OEXCL | OTRUNC, pgrp, head)
 
 
-async def _existing(parent: Chan, name: str, pgrp: Optional[Pgrp]) -> Optional[Chan]:
+async def _existing(parent: Chan, name: str, pgrp: Pgrp | None) -> Chan | None:
     try:
         return await walk(parent, [name], pgrp)
     except WalkError:
         return None
 
 
-async def _create_in(parent: Chan, pgrp: Optional[Pgrp], name: str, mode: int, perm: int) -> Chan:
+async def _create_in(parent: Chan, pgrp: Pgrp | None, name: str, mode: int, perm: int) -> Chan:
     """Create in the directory, or in that member of a union that takes new files."""
     if not parent.qid.type & QTDIR:
         raise errors.Enotdir()

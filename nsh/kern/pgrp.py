@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Optional
 
 from nsh import errors
 from nsh.kern.chan import Chan, Key
@@ -51,11 +50,11 @@ class Pgrp:
         child._borrowed = self._borrowed = True
         return child
 
-    def find(self, c: Chan) -> Optional[Mhead]:
+    def find(self, c: Chan) -> Mhead | None:
         """The mount head that covers this file, if it is a mount point."""
         return self._table.get((c.dev, c.instance, c.qid.path))
 
-    def find_key(self, key: Key) -> Optional[Mhead]:
+    def find_key(self, key: Key) -> Mhead | None:
         """`find`, for a file of which no Chan was made."""
         return self._table.get(key)
 
@@ -87,7 +86,7 @@ class Pgrp:
         self._own()[old.key] = Mhead(head.covered, members)
         return top.id
 
-    def unmount(self, old: Chan, new: Optional[Chan] = None) -> None:
+    def unmount(self, old: Chan, new: Chan | None = None) -> None:
         """Uncover ``old``, or take the first member that is ``new`` away from it (unmount(2)).
 
         ``new`` may also be the connection over which a member was mounted. Errors: `Eunmount`,

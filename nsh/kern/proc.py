@@ -19,7 +19,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Optional, Union
+from typing import Any
 
 from nsh import errors
 from nsh.kern.chan import Chan, settle
@@ -44,7 +44,7 @@ RFNOMNT = 1 << 14  # no mount(2), and no devices by name but the harmless ones
 
 current: contextvars.ContextVar[Proc] = contextvars.ContextVar("up")
 
-Program = Callable[["Proc"], Coroutine[Any, Any, Optional[str]]]
+Program = Callable[["Proc"], Coroutine[Any, Any, str | None]]
 
 
 class Proc(Syscalls):
@@ -75,16 +75,16 @@ class Proc(Syscalls):
         "user",
     )
 
-    def __init__(self, system: System, parent: Optional[Proc] = None) -> None:
+    def __init__(self, system: System, parent: Proc | None = None) -> None:
         self.system = system
         self.pid = system.newpid(self)
         self.parent = parent
         self.leader: Proc = parent.leader if parent else self
         self.user = parent.user if parent else system.eve
-        self.authenticated = parent.authenticated if parent else True
+        self.authenticated: bool = parent.authenticated if parent else True
         self.args: list[str] = []
-        self.status: Optional[str] = None
-        self.task: Optional[asyncio.Task[str]] = None
+        self.status: str | None = None
+        self.task: asyncio.Task[str] | None = None
         self.children: set[Proc] = set()
         self._exiting: list[Callable[[], None]] = []
         if parent is not None:
@@ -147,12 +147,14 @@ class Proc(Syscalls):
         self.exit("i/o error" if bug is not None else task.result())
 
     async def wait(self) -> str:
-        """The exit status of this process, once its program has ended."""
-        if self.task is not None:
-            await asyncio.wait([self.task])
-            # the task's callbacks, which set the status, are scheduled behind this wake-up
-            while self.status is None:
-                await asyncio.sleep(0)
+        """The exit status of this process, once it is over."""
+        if self.status is None:
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            forget = self.atexit(lambda: None if ended.done() else ended.set_result(None))
+            try:
+                await ended
+            finally:
+                forget()
         return self.status or ""
 
     def kill(self) -> None:
@@ -167,10 +169,10 @@ class Proc(Syscalls):
         if self.status is not None:
             return
         self.status = status
+        self.fgrp.release()
         callbacks, self._exiting = self._exiting, []
         for callback in reversed(callbacks):
             callback()
-        self.fgrp.release()
         if self.parent is not None:
             self.parent.children.discard(self)
         self.system.forget(self)
@@ -197,7 +199,7 @@ class Proc(Syscalls):
         return f"<Proc {self.pid} {' '.join(self.args)}>"
 
 
-DeviceTable = Mapping[str, Union[str, type[Device]]]
+DeviceTable = Mapping[str, str | type[Device]]
 
 
 class System:
@@ -205,13 +207,17 @@ class System:
 
     ``devices``: for each device letter a `Device` class, or where to find it ("module:Class"), which
     is then imported when the device is first attached. ``eve``: the user who owns the devices.
+    ``shell``: runs a command text as a process, for those who are given commands (mount, styxlisten).
+    ``ndb``: a file that says which addresses there are, and where; None: the real network.
     """
 
     def __init__(self, devices: DeviceTable, eve: str = "") -> None:
         self.eve = eve or getpass.getuser()
         self.boottime = int(time.time())
+        self.shell: Callable[[Proc, str], Coroutine[Any, Any, str]] | None = None
+        self.ndb: str | None = None
         self.procs: dict[int, Proc] = {}
-        self._classes: dict[str, Union[str, type[Device]]] = dict(devices)
+        self._classes: dict[str, str | type[Device]] = dict(devices)
         self._devices: dict[str, Device] = {}
         self._pids = itertools.count(1)
 

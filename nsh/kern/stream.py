@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Optional, Protocol
+from typing import Protocol
 
 from nsh import errors
 from nsh.kern.chan import Chan, settle
@@ -24,7 +24,7 @@ class Receiver(Protocol):
     def received(self, data: bytes) -> None:
         """Bytes have arrived."""
 
-    def lost(self, reason: Optional[Exception]) -> None:
+    def lost(self, reason: Exception | None) -> None:
         """The stream has ended (None) or broken; nothing more will arrive. Called once."""
 
 
@@ -56,7 +56,7 @@ class ChanStream:
     def __init__(self, c: Chan) -> None:
         self.address = str(c.path)
         self._chan = c
-        self._receiver: Optional[Receiver] = None
+        self._receiver: Receiver | None = None
         self._queue: deque[bytes | memoryview] = deque()
         self._queued = 0
         self._wake = asyncio.Event()
@@ -91,7 +91,7 @@ class ChanStream:
 
     async def _reader(self) -> None:
         c = self._chan
-        reason: Optional[Exception] = None
+        reason: Exception | None = None
         try:
             while data := await settle(c.dev.read(c, READSIZE, c.offset)):
                 c.offset += len(data)
@@ -103,7 +103,7 @@ class ChanStream:
 
     async def _writer(self) -> None:
         c = self._chan
-        reason: Optional[Exception] = None
+        reason: Exception | None = None
         try:
             while self._queue or not self._closing:
                 self._wake.clear()
@@ -120,7 +120,7 @@ class ChanStream:
             reason = e
         self._end(reason)
 
-    def _end(self, reason: Optional[Exception]) -> None:
+    def _end(self, reason: Exception | None) -> None:
         """Both tasks come here; the first one ends the stream."""
         receiver, self._receiver = self._receiver, None
         if receiver is None:

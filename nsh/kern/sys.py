@@ -13,7 +13,7 @@ from nsh import errors
 from nsh.kern.chan import Chan, settle
 from nsh.kern.namec import Access, create, namec
 from nsh.kern.stream import write_all
-from nsh.p9.const import OREAD, ORDWR, OTRUNC, OWRITE, QTDIR
+from nsh.p9.const import ORDWR, OREAD, OTRUNC, OWRITE, QTDIR
 from nsh.p9.stat import Dir, unpack_dirs
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Syscalls:
 
     async def chdir(self, name: str) -> None:
         """chdir(2): stand in ``name``, on its covered side. It moves this process and no other."""
-        self.dot = await self._namec(name, Access.TODIR)
+        self._proc().dot = await self._namec(name, Access.TODIR)
 
     def getwd(self) -> str:
         """The name of the current directory, as one came to it."""
@@ -251,4 +251,4 @@ class Syscalls:
         if c.union is not None:
             return await c.union.read(count, offset)
         data = c.dev.read(c, count, offset)
-        return data if isinstance(data, bytes) else bytes(await settle(data))
+        return data if isinstance(data, bytes) else await data

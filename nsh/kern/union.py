@@ -8,8 +8,6 @@ at offset 0 starts again with the first member.
 
 from __future__ import annotations
 
-from typing import Optional
-
 from nsh import errors
 from nsh.kern.chan import Chan, Key, settle
 from nsh.kern.pgrp import Pgrp
@@ -19,13 +17,13 @@ from nsh.p9.const import OREAD
 class Union:
     """The reading position in one open union directory; ``member`` is the one being read, open."""
 
-    __slots__ = ("_index", "_key", "member", "_pgrp")
+    __slots__ = ("_index", "_key", "_pgrp", "member")
 
     def __init__(self, pgrp: Pgrp, key: Key) -> None:
         self._pgrp = pgrp
         self._key = key
         self._index = 0
-        self.member: Optional[Chan] = None
+        self.member: Chan | None = None
 
     async def read(self, count: int, offset: int) -> bytes:
         """At most ``count`` bytes of packed stat entries; empty at the end of the last member."""
@@ -46,7 +44,7 @@ class Union:
             self._index += 1
         return b""
 
-    async def _open(self) -> Optional[Chan]:
+    async def _open(self) -> Chan | None:
         """The member to read from, opened if it is not yet; None behind the last one."""
         while self.member is None:
             head = self._pgrp.find_key(self._key)

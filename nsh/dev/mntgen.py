@@ -1,0 +1,48 @@
+"""`#m`, mntgen(4): a directory in which every name exists, as an empty directory to mount something on.
+
+A name springs into being when it is walked to, and is listed for as long as somebody holds it: a
+process that stands in it, or a mount on it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from weakref import WeakValueDictionary
+
+from nsh import errors
+from nsh.kern.chan import Chan
+from nsh.kern.dev import Device, Directory, File
+
+_instances = itertools.count(1)
+
+
+class Places(Directory):
+    """The root: whatever is looked up is there."""
+
+    def __init__(self) -> None:
+        super().__init__("/")
+        self._held: WeakValueDictionary[str, Directory] = WeakValueDictionary()
+
+    def lookup(self, name: str) -> File:
+        place = self._held.get(name)
+        if place is None:
+            place = Directory(name)
+            place.parent = self
+            self._held[name] = place
+        return place
+
+    def entries(self) -> Iterable[File]:
+        return list(self._held.values())
+
+
+class MntgenDevice(Device):
+    """`#m`: each attach a directory of its own."""
+
+    letter, name = "m", "mntgen"
+
+    def attach(self, spec: str) -> Chan:
+        if spec:
+            raise errors.Ebadspec()
+        root = Places()
+        return Chan(self, root.qid, self.rootpath(), root, next(_instances))
