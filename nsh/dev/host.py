@@ -1,0 +1,479 @@
+"""`#U`, fs(3): the files of the host, as they are.
+
+A Chan of this device holds the file's name on the host. Symbolic links are followed, except where the
+link itself is meant (remove, rename) or leads nowhere; ``..`` takes the last element of the name off,
+so it leads back out of a link. Owners and groups are shown by name. A name that is not UTF-8 keeps its
+bytes.
+
+Nothing here waits in the event loop: a regular file is read at once when its pages are in memory and
+in a thread when not; a FIFO, a terminal or another device is opened without blocking and read when
+the loop says that it is ready. How a file is opened and read is told in `OpenFile`; this module knows
+nothing of other devices, nor how a program is started in a directory (`host_path` is all it takes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import os
+import select
+import stat as unix
+from collections.abc import Callable, Generator, Iterator
+from types import CoroutineType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from nsh import errors
+from nsh.kern.chan import Chan, Maybe
+from nsh.kern.dev import Device, DirReader
+from nsh.kern.proc import System
+from nsh.p9.const import DMDIR, OEXEC, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE, QTDIR, QTFILE
+from nsh.p9.stat import Dir, Qid
+
+_FLAGS = {OREAD: os.O_RDONLY, OWRITE: os.O_WRONLY, ORDWR: os.O_RDWR, OEXEC: os.O_RDONLY}
+_ALWAYS = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+_INO_BITS = 48
+
+P = ParamSpec("P")
+T = TypeVar("T")
+RETRY = 0.05
+"""Seconds between two attempts to open a FIFO for writing that nobody reads yet."""
+
+
+def host_path(c: Chan) -> str | None:
+    """The name on the host of the file ``c``, None if it is not a host file."""
+    return c.aux.path if isinstance(c.dev, HostDevice) else None
+
+
+@functools.cache
+def user_name(uid: int) -> str:
+    """The name of a user of the host, its number if it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+@functools.cache
+def group_name(gid: int) -> str:
+    """The name of a group of the host, its number if it has none."""
+    import grp
+
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _group_number(name: str) -> int:
+    import grp
+
+    try:
+        return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise errors.P9Error("unknown user or group id") from None
+
+
+def _status(path: str) -> os.stat_result:
+    """The state of a file; a link that leads nowhere, or in a circle, stands for itself."""
+    try:
+        return os.stat(path)
+    except OSError as e:
+        if e.errno not in (errno.ENOENT, errno.ELOOP):
+            raise
+        return os.lstat(path)
+
+
+def _below(path: str, directory: Qid, name: str) -> str:
+    """The host's name of ``name`` in the directory ``path``."""
+    if not directory.type & QTDIR:
+        raise errors.Enotdir()
+    if name == "..":
+        return os.path.dirname(path)
+    if "/" in name or "\0" in name:
+        raise errors.Enonexist()
+    return os.path.join(path, name)
+
+
+class OpenFile:
+    """An open descriptor of the host, with the ways to read and write it that never hold up the loop."""
+
+    def __init__(self, fd: int, mode: int) -> None:
+        self.fd = fd
+        self.regular = unix.S_ISREG(mode)
+        self._fifo = unix.S_ISFIFO(mode)
+        self._nowait = True
+        self._users = 1
+        self._reading = asyncio.Lock()
+        self._writing = asyncio.Lock()
+
+    def close(self) -> None:
+        """Give up the descriptor; it is closed when no thread uses it any more."""
+        self._users -= 1
+        if self._users == 0:
+            os.close(self.fd)
+
+    # --- regular files -------------------------------------------------------------------------
+
+    def read_at(self, count: int, offset: int) -> Maybe[bytes]:
+        """Bytes of a regular file: at once if they are in memory, else by a thread."""
+        size = os.fstat(self.fd).st_size
+        if not size:  # a file of /proc, say, that is as long as it turns out to be
+            return os.pread(self.fd, count, offset)
+        count = min(count, size - offset)
+        if count <= 0:
+            return b""
+        if self._nowait:
+            buffer = bytearray(count)
+            try:
+                done = os.preadv(self.fd, [buffer], offset, os.RWF_NOWAIT)
+                if done == count:
+                    return bytes(buffer)
+            except BlockingIOError:
+                pass
+            except OSError as e:
+                if e.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    raise
+                self._nowait = False
+        return self._pread_in_thread(count, offset)
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep the descriptor open, so that its number cannot come to mean another file."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self.close()
+
+    async def _pread_in_thread(self, count: int, offset: int) -> bytes:
+        self._users += 1
+        running = asyncio.get_running_loop().run_in_executor(None, os.pread, self.fd, count, offset)
+        running.add_done_callback(self._thread_done)
+        # the thread goes on when the reader is cancelled, and must find its descriptor open
+        return await asyncio.shield(running)
+
+    def _thread_done(self, running: asyncio.Future[bytes]) -> None:
+        if not running.cancelled():
+            running.exception()  # seen here, in case that nobody waits for it any more
+        self.close()
+
+    # --- what has no offsets -------------------------------------------------------------------
+
+    async def read(self, count: int) -> bytes:
+        """The next bytes of a FIFO or a device, once there are some."""
+        with self._in_use():
+            async with self._reading:
+                if self._fifo and not self._ready(select.POLLIN | select.POLLHUP):
+                    await self._wait("reader")  # without a writer a read would not wait
+                while True:
+                    try:
+                        return os.read(self.fd, count)
+                    except BlockingIOError:
+                        await self._wait("reader")
+
+    async def write(self, data: bytes) -> int:
+        """Write to a FIFO or a device as much as it takes at once; waits until it takes something."""
+        with self._in_use():
+            async with self._writing:
+                while True:
+                    try:
+                        return os.write(self.fd, data)
+                    except BlockingIOError:
+                        await self._wait("writer")
+
+    def _ready(self, events: int) -> bool:
+        poll = select.poll()
+        poll.register(self.fd, events)
+        return bool(poll.poll(0))
+
+    async def _wait(self, as_what: str) -> None:
+        """Wait, as "reader" or "writer", until the descriptor is ready."""
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Event = asyncio.Event()
+        fd = os.dup(self.fd)  # the loop has room for one reader and one writer of a number
+        getattr(loop, f"add_{as_what}")(fd, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            getattr(loop, f"remove_{as_what}")(fd)
+            os.close(fd)
+
+
+class HostFile:
+    """What a Chan stands for: ``path`` on the host, ``file`` when it is open, ``entries`` being read."""
+
+    __slots__ = ("entries", "file", "path")
+
+    def __init__(self, path: str, file: OpenFile | None = None) -> None:
+        self.path = path
+        self.file = file
+        self.entries: Generator[bytes, None, None] | None = None
+
+
+def plan9_errors(member: Callable[P, T]) -> Callable[P, T]:
+    """Let a member of the device raise Plan 9's errors in place of the host's."""
+
+    @functools.wraps(member)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            result = member(*args, **kwargs)
+        except OSError as e:
+            raise errors.from_os(e) from None
+        except (OverflowError, ValueError):  # a number that is too large, a NUL in a name
+            raise errors.Ebadarg() from None
+        return cast(T, _later(result)) if isinstance(result, CoroutineType) else result
+
+    return wrapped
+
+
+async def _later(result: CoroutineType[Any, Any, Any]) -> Any:
+    try:
+        return await result
+    except OSError as e:
+        raise errors.from_os(e) from None
+
+
+class HostDevice(Device):
+    """`#U` and `#U*`: the host's files from its root on."""
+
+    letter, name = "U", "fs"
+    small_qids = False
+
+    def __init__(self, system: System) -> None:
+        super().__init__(system)
+        self._disks: dict[int, int] = {}
+        self._large: dict[tuple[int, int], int] = {}
+
+    # --- names ---------------------------------------------------------------------------------
+
+    @plan9_errors
+    def attach(self, spec: str) -> Chan:
+        if spec not in ("", "*"):
+            raise errors.Ebadspec()
+        return Chan(self, self._qid(os.stat("/")), self.rootpath(spec), HostFile("/"))
+
+    @plan9_errors
+    def walk(self, c: Chan, names: list[str]) -> tuple[Chan | None, list[Qid]]:
+        path: str = c.aux.path
+        qids: list[Qid] = []
+        qid = c.qid if names else self._qid(_status(path))
+        for name in names:
+            try:
+                path = _below(path, qid, name)
+                qid = self._qid(_status(path))
+            except OSError:
+                if not qids:
+                    raise
+                return None, qids
+            qids.append(qid)
+        return Chan(self, qid, c.path, HostFile(path), c.instance), qids
+
+    def _qid(self, status: os.stat_result) -> Qid:
+        """The qid of a file: its disk's small number above 48 bits of its inode number."""
+        disk = self._disks.setdefault(status.st_dev, len(self._disks))
+        path = disk << _INO_BITS | status.st_ino
+        if status.st_ino >> _INO_BITS:
+            key = (status.st_dev, status.st_ino)
+            path = 1 << 63 | self._large.setdefault(key, len(self._large))
+        vers = (status.st_mtime_ns ^ status.st_mtime_ns >> 32 ^ status.st_size) & 0xFFFFFFFF
+        return Qid(QTDIR if unix.S_ISDIR(status.st_mode) else QTFILE, vers, path)
+
+    def _dir(self, name: str, status: os.stat_result) -> Dir:
+        mode = status.st_mode & 0o777 | (DMDIR if unix.S_ISDIR(status.st_mode) else 0)
+        length = status.st_size if unix.S_ISREG(status.st_mode) else 0
+        times = (_seconds(status.st_atime), _seconds(status.st_mtime))
+        uid = user_name(status.st_uid)
+        gid = group_name(status.st_gid)
+        return Dir(ord(self.letter), 0, self._qid(status), mode, *times, length, name, uid, gid, uid)
+
+    # --- open files ----------------------------------------------------------------------------
+
+    @plan9_errors
+    def open(self, c: Chan, mode: int) -> Maybe[Chan]:
+        path: str = c.aux.path
+        if c.qid.type & QTDIR:
+            return self._opened(c, path, self._open_directory(path, mode), mode)
+        if mode & 3 == OEXEC and not os.access(path, os.X_OK, effective_ids=True):
+            raise errors.Eperm()
+        flags = _FLAGS[mode & 3] | _ALWAYS | (os.O_TRUNC if mode & OTRUNC else 0)
+        try:
+            fd = os.open(path, flags)
+        except OSError as e:
+            if e.errno == errno.ENXIO and unix.S_ISFIFO(os.stat(path).st_mode):
+                return self._open_fifo(c, flags, mode)
+            raise
+        return self._opened(c, path, fd, mode)
+
+    def _open_directory(self, path: str, mode: int) -> int:
+        if mode & ~ORCLOSE not in (OREAD, OEXEC):
+            raise errors.Eperm()
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    async def _open_fifo(self, c: Chan, flags: int, mode: int) -> Chan:
+        """Open a FIFO for writing; waits until somebody has it open for reading."""
+        while True:
+            await asyncio.sleep(RETRY)
+            try:
+                return self._opened(c, c.aux.path, os.open(c.aux.path, flags), mode)
+            except OSError as e:
+                if e.errno != errno.ENXIO:
+                    raise
+
+    def _opened(self, c: Chan, path: str, fd: int, mode: int) -> Chan:
+        status = os.fstat(fd)
+        c.qid = self._qid(status)
+        c.aux = HostFile(path, OpenFile(fd, status.st_mode))
+        c.mode = mode
+        return c
+
+    @plan9_errors
+    def create(self, c: Chan, name: str, mode: int, perm: int) -> Maybe[Chan]:
+        """Create a file; it gets those of the permissions that the directory has and the umask leaves."""
+        if name in ("", ".", "..") or "/" in name:
+            raise errors.Efilename()
+        path = os.path.join(c.aux.path, name)
+        allowed = os.stat(c.aux.path).st_mode & 0o777
+        if perm & DMDIR:
+            if mode & ~ORCLOSE not in (OREAD, OEXEC):
+                raise errors.Eperm()
+            os.mkdir(path, perm & allowed)
+            fd = self._open_directory(path, mode)
+        else:
+            flags = _FLAGS[mode & 3] | _ALWAYS | os.O_CREAT | os.O_EXCL
+            fd = os.open(path, flags, perm & 0o777 & (~0o666 | allowed))
+        return self._opened(Chan(self, c.qid, c.path, None, c.instance), path, fd, mode)
+
+    @plan9_errors
+    def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
+        file: OpenFile = c.aux.file
+        if c.qid.type & QTDIR:
+            return self._read_directory(c, count, offset)
+        if file.regular:
+            return file.read_at(count, offset)
+        return file.read(count)
+
+    def _read_directory(self, c: Chan, count: int, offset: int) -> bytes:
+        host: HostFile = c.aux
+        if offset == 0 or c.dirpos is None:
+            if host.entries is not None:
+                host.entries.close()
+            assert host.file is not None
+            host.entries = self._entries(host.file.fd)
+            c.dirpos = DirReader(host.entries)
+        reader: DirReader = c.dirpos
+        return reader.read(count, offset)
+
+    def _entries(self, fd: int) -> Generator[bytes, None, None]:
+        """The packed entries of the open directory ``fd``, one by one; what has just gone is left out."""
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                try:
+                    status = entry.stat()
+                except OSError:
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except OSError:
+                        continue
+                yield self._dir(entry.name, status).pack()
+
+    @plan9_errors
+    def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
+        if c.qid.type & QTDIR:
+            raise errors.Eisdir()
+        file: OpenFile = c.aux.file
+        return os.pwrite(file.fd, data, offset) if file.regular else file.write(data)
+
+    def close(self, c: Chan) -> None:
+        host: HostFile = c.aux
+        if host.entries is not None:
+            host.entries.close()
+        if host.file is not None:
+            host.file.close()
+        if c.mode & ORCLOSE:
+            with contextlib.suppress(OSError):
+                self.remove(c)
+
+    # --- what describes a file -----------------------------------------------------------------
+
+    @plan9_errors
+    def stat(self, c: Chan) -> Dir:
+        host: HostFile = c.aux
+        status = os.fstat(host.file.fd) if host.file is not None else _status(host.path)
+        return self._dir(os.path.basename(host.path) or "/", status)
+
+    @plan9_errors
+    def remove(self, c: Chan) -> None:
+        path: str = c.aux.path
+        if unix.S_ISDIR(os.lstat(path).st_mode):
+            os.rmdir(path)
+        else:
+            os.unlink(path)
+
+    @plan9_errors
+    def wstat(self, c: Chan, d: Dir) -> None:
+        """All of it or nothing: what was done is undone when a later part fails."""
+        old = self.stat(c)
+        changes = {field for field in d.touched() if getattr(d, field) != getattr(old, field)}
+        if changes & {"type", "dev", "qid", "uid", "muid"}:
+            raise errors.Eperm()
+        if "mode" in changes and (d.mode ^ old.mode) & DMDIR:
+            raise errors.Eperm()
+        if "length" in changes and old.mode & DMDIR:
+            raise errors.Eperm()
+        undo: list[Callable[[], object]] = []
+        try:
+            self._change(c.aux, d, changes, undo)
+        except BaseException:
+            for back in reversed(undo):
+                with contextlib.suppress(OSError):
+                    back()
+            raise
+
+    def _change(self, host: HostFile, d: Dir, changes: set[str], undo: list[Callable[[], object]]) -> None:
+        path = host.path
+        was = _status(path)
+        with contextlib.ExitStack() as stack:
+            if "length" in changes:
+                fd = os.open(path, os.O_WRONLY | _ALWAYS)
+                stack.callback(os.close, fd)
+            if "gid" in changes:
+                os.chown(path, -1, _group_number(d.gid))
+                undo.append(lambda: os.chown(path, -1, was.st_gid))
+            if "mode" in changes:
+                os.chmod(path, unix.S_IMODE(was.st_mode) & ~0o777 | d.mode & 0o777)
+                undo.append(lambda: os.chmod(path, unix.S_IMODE(was.st_mode)))
+            if changes & {"atime", "mtime"}:
+                _set_times(path, d, changes, was)
+                undo.append(lambda: os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns)))
+            if "name" in changes:
+                to = self._rename(path, d.name)
+                host.path = to
+                undo.append(lambda: os.rename(to, path))
+            if "length" in changes:
+                os.ftruncate(fd, d.length)
+                if changes & {"atime", "mtime"}:
+                    _set_times(host.path, d, changes, was)
+
+    def _rename(self, path: str, name: str) -> str:
+        if name in (".", "..") or "/" in name or path == "/":
+            raise errors.Efilename()
+        to = os.path.join(os.path.dirname(path), name)
+        if os.path.lexists(to):
+            raise errors.Eexist()
+        os.rename(path, to)
+        return to
+
+
+def _set_times(path: str, d: Dir, changes: set[str], was: os.stat_result) -> None:
+    atime = d.atime * 10**9 if "atime" in changes else was.st_atime_ns
+    mtime = d.mtime * 10**9 if "mtime" in changes else was.st_mtime_ns
+    os.utime(path, ns=(atime, mtime))
+
+
+def _seconds(time: float) -> int:
+    """A time as a Dir can hold it; the last number means "don't touch"."""
+    return min(max(int(time), 0), 0xFFFFFFFE)
