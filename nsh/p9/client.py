@@ -14,6 +14,7 @@ No file name is interpreted here and nothing is cached; that is `nsh.dev.mnt`'s 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from struct import error
 from typing import TypeAlias, TypeVar
 
 from nsh.errors import Ehungup, Elimit, Emountrpc, Enametoolong, Etoobig, P9Error, ProtocolError, from_text
@@ -78,7 +79,7 @@ class Client:
         """Queue a request, under a tag chosen here, and return the tag.
 
         Raises `Ehungup` after `close`, `Elimit` when no tag is free, `Etoobig` when the message is longer
-        than msize.
+        than msize or one of its strings longer than 65535 bytes.
         """
         return self._send(message, reported=True)
 
@@ -135,16 +136,23 @@ class Client:
                 raise Ehungup
             tag = NOTAG if type(message) is msg.Tversion else self._tag()
             message = message._replace(tag=tag)
-            parts = msg.encode_parts(message)
-            if sum(map(len, parts)) > self._framer.msize:
-                self._freetags.append(tag)
-                raise Etoobig
+            parts = self._encode(message)
         except P9Error:
             self._settle(message, None, wanted=True)
             raise
         self._out.extend(parts)
         self._pending[tag] = _Request(message, reported)
         return tag
+
+    def _encode(self, message: Tmsg) -> tuple[Buffer, ...]:
+        try:
+            parts = msg.encode_parts(message)
+        except error:
+            parts = ()  # a string that is too long even for its own count
+        if not 0 < sum(map(len, parts)) <= self._framer.msize:
+            self._freetags.append(message.tag)
+            raise Etoobig
+        return parts
 
     def _tag(self) -> int:
         if self._freetags:
