@@ -76,7 +76,7 @@ async def expand(
 
 async def _names(directory: str, pattern: str, readdir: Callable[[str], Awaitable[list[str]]]) -> list[str]:
     try:
-        names = await readdir(directory or ".")
+        names = await readdir(directory.rstrip("/") or directory[:1] or ".")
     except OSError:
         return []
     matches = _compile(pattern)

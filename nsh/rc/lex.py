@@ -118,6 +118,9 @@ _LIST, _SUBSCRIPT, _CONDITION, _BLOCK, _WORD, _BRACE = range(6)
 # How the last token goes together with what touches it: not at all, by a caret, or (after a list) wrongly.
 _APART, _JOINS, _CLASHES = range(3)
 
+# More open brackets than this no one wrote on purpose; a tree is walked by recursion, which has its limits.
+_DEEPEST = 100
+
 Wants = Callable[[str], bool]
 
 
@@ -259,6 +262,8 @@ class Lexer:
             kind, type = _CONDITION, "_HEAD"
         else:
             kind, type = _LIST, "LPAREN"
+        if len(self.opened) >= _DEEPEST:
+            raise self.error("brackets are nested too deeply", self.pos, self.line)
         self.opened.append((kind, self.pos, self.line))
         self._touch = _APART
         return self._token(type, self.line, found.end())

@@ -490,6 +490,8 @@ class _Printer:
     def expr(self, node: Any) -> None:
         match node:
             case Word():
+                if node.text.startswith("[") and self.out and self.out[-1].endswith(("|", "<", ">")):
+                    self.put(" ")  # else the brackets would be read as descriptors
                 self.put(quote(node.text) if node.quoted else node.text)
             case List():
                 self.put("(")
@@ -521,10 +523,10 @@ class _Printer:
             case Dup():
                 self.put(f">[{node.fd}={'' if node.source is None else node.source}]")
             case HereDoc():
-                self.put("<<", _descriptor("<<", node.fd), quote(node.tag) if node.quoted else node.tag)
+                self.put("<<" + _descriptor("<<", node.fd), quote(node.tag) if node.quoted else node.tag)
                 self.here.append(node)
             case Redir():
-                self.put(node.arrow, _descriptor(node.arrow, node.fd))
+                self.put(node.arrow + _descriptor(node.arrow, node.fd))
                 if isinstance(_first(node.target), ProcSub):
                     self.put(" ")  # > >{...} is not >>
                 self.expr(node.target)
@@ -547,8 +549,7 @@ class _Printer:
     def stage(self, node: Node | None) -> None:
         """The left side of a pipe: a redirection in front would be taken for the whole pipeline's."""
         if isinstance(node, Simple):
-            self.words(node.words)
-            self.trailing(node.redirs)
+            self.interspersed(node, 1 if _assigns(node.words) else len(node.words))
         elif isinstance(node, Redirected):
             redirs = []
             body: Node | None = node
@@ -557,12 +558,26 @@ class _Printer:
                 body = body.body
             self.command(body)
             self.trailing(tuple(redirs))
+        elif isinstance(node, Pipe):
+            self.connect(node)
+            self.stage(node.right)
         else:
             self.command(node)
 
     def simple(self, node: Simple) -> None:
-        self.leading(node.redirs)
-        self.words(node.words)
+        if _assigns(node.words):
+            self.interspersed(node, 1)
+        else:
+            self.leading(node.redirs)
+            self.words(node.words)
+
+    def interspersed(self, node: Simple, place: int) -> None:
+        """The command with its redirections after so many words."""
+        self.words(node.words[:place])
+        self.trailing(node.redirs)
+        if place < len(node.words):
+            self.put(" ")
+            self.words(node.words[place:])
 
     def redirected(self, node: Redirected) -> None:
         self.leading((node.redir,))
@@ -577,10 +592,16 @@ class _Printer:
             self.command(node.body)
 
     def pipe(self, node: Pipe) -> None:
+        self.connect(node)
+        self.command(node.right)
+
+    def connect(self, node: Pipe) -> None:
+        """The left side and the pipe itself."""
         self.stage(node.left)
+        if self.out and self.out[-1].startswith("|"):
+            self.put(" ")  # an empty stage: | | is not ||
         ends = f"[{node.right_fd}={node.left_fd}]" if node.right_fd else f"[{node.left_fd}]"
         self.put("|" if ends == "[1]" else f"|{ends}")
-        self.command(node.right)
 
     def logical(self, node: And) -> None:
         self.command(node.left)
@@ -589,8 +610,8 @@ class _Printer:
 
     def seq(self, node: Seq) -> None:
         for number, item in enumerate(node.items):
-            if number and self.out[-1] != "&":
-                self.put(";")
+            if number:
+                self.put(" " if self.out[-1] == "&" else ";")
             self.command(item)
 
     def background(self, node: Async) -> None:
@@ -642,6 +663,13 @@ def _first(node: Node) -> Node:
         node = node.left
     return node
 
+
+def _assigns(words: tuple[Node, ...]) -> bool:
+    """Would the words, one after the other, be an assignment? Then a redirection stood between them."""
+    return len(words) > 1 and not isinstance(words[0], Concat) and _first(words[1]) == _EQUALS
+
+
+_EQUALS = Word("=", quoted=False, line=0)
 
 _printers: dict[type[Node], Callable[[_Printer, Any], None]] = {
     Simple: _Printer.simple,
