@@ -255,6 +255,9 @@ class Session(Generic[F]):
     def _wait(self, message: Message, fid: _Fid[F] | None, work: Coroutine[Any, Any, Any], end: _End) -> None:
         if len(self._pending) >= MAXREQUESTS:
             work.close()
+            if type(message) is msg.Tremove and fid is not None:
+                del self._fids[message.fid]
+                self._drop(fid)
             raise Elimit
         waiting = _Waiting(self, message, fid, end)
         self._pending[message.tag] = waiting
@@ -268,7 +271,7 @@ class Session(Generic[F]):
         match message:
             case msg.Tattach(fid=number):
                 self._reserved.add(number)
-            case msg.Twalk(newfid=number) if number not in self._fids:
+            case msg.Twalk(fid=source, newfid=number) if number != source:
                 self._reserved.add(number)
             case msg.Tremove(fid=number):
                 del self._fids[number]
@@ -281,7 +284,7 @@ class Session(Generic[F]):
         match message:
             case msg.Tattach(fid=number):
                 self._reserved.discard(number)
-            case msg.Twalk(newfid=number):
+            case msg.Twalk(fid=source, newfid=number) if number != source:
                 self._reserved.discard(number)
             case msg.Tremove(fid=number) if fid is not None:
                 self._reserved.discard(number)
@@ -314,18 +317,17 @@ class Session(Generic[F]):
         tag = message.tag
         del self._pending[tag]
         cancelled = error is not None and not isinstance(error, Exception)
-        self._release(message, fid, happened=not cancelled)
+        unsent = cancelled and bool(waiting.flushes)
+        self._release(message, fid, happened=not unsent)
         if error is None:
             try:
                 waiting.end(self, message, fid, value)
             except Exception as e:
                 self._fail(tag, e)
-        elif isinstance(error, Exception):
+        elif not unsent:
             if type(message) is msg.Tremove and fid is not None:
                 self._drop(fid)
-            self._fail(tag, error)
-        elif not waiting.flushes:
-            self._fail(tag, Eintr())
+            self._fail(tag, error if isinstance(error, Exception) else Eintr())
         for flush in waiting.flushes:
             self._pending.pop(flush, None)
             self._out.append(msg.rflush(flush))

@@ -191,7 +191,8 @@ class Tree:
             raise Enotempty
         if node is self.root:
             raise Enotdir
-        del node.parent.children[node.name]
+        if node.parent.children.pop(node.name, None) is None:
+            raise Enonexist
 
     def clunk(self, f: Fid) -> None:
         self.alive.remove(f)  # fails for one that came back before

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nsh.errors import (
     Ebadstat,
@@ -29,6 +31,7 @@ from nsh.p9.msg import Message, Rmsg, Tmsg, encode
 from nsh.p9.stat import Dir, Qid
 
 from .memfs import Server
+from .strategies import messages
 
 T = TypeVar("T")
 
@@ -442,3 +445,17 @@ def test_a_reply_longer_than_agreed_is_a_protocol_error(pair: Joined) -> None:
     """version(5): both sides honour msize."""
     with pytest.raises(ProtocolError):
         pair.client.feed(struct.pack("<I", 8217))
+
+
+@given(st.lists(st.tuples(messages, st.integers(0, 60), st.binary(max_size=6)), max_size=8))
+def test_garbage_raises_nothing_but_protocol_error(wild: list[tuple[Message, int, bytes]]) -> None:
+    client = Client(8216)
+    for request in (msg.Twalk(0, 0, 1, ("x",)), msg.Tstat(0, 0), msg.Tclunk(0, 0), msg.Tremove(0, 5)):
+        client.send(request)
+    client.flush(2)
+    try:
+        for m, at, noise in wild:
+            frame = encode(m._replace(tag=m.tag % 8))
+            client.feed(frame[:at] + noise + frame[at + len(noise) :])
+    except ProtocolError:
+        pass

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nsh.errors import Eintr
 from nsh.p9.const import DMDIR, NOFID, NOTAG, ORDWR, OREAD
@@ -333,6 +335,35 @@ def test_a_remove_that_waited_and_failed_has_clunked(server: Server) -> None:
     assert len(server.tree.alive) == 1
 
 
+def test_a_remove_that_the_server_gives_up_has_clunked(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """remove(5): whenever there is a reply, the fid is gone."""
+    server.rpc(Twalk(1, 0, 1, ("file",)))
+    server.rpc(Twalk(1, 0, 2, ("file",)))
+    server.tree.slow.add("remove")
+    server.feed(Tremove(2, 1))
+    monkeypatch.setattr("nsh.p9.server.MAXREQUESTS", 1)
+    assert server.rpc(Tremove(3, 2)) == Rerror(3, "too many requests on this connection")
+    server.driver.jobs[0].cancel()
+    assert server.turn() == [Rerror(2, "interrupted")]
+    assert len(server.tree.alive) == 1
+    for fid in (1, 2):
+        assert server.rpc(Tstat(3, fid)) == Rerror(3, "unknown fid")
+
+
+def test_a_walk_in_place_does_not_give_its_number_to_two_others(server: Server) -> None:
+    """walk(5): a newfid that a waiting walk has taken is in use."""
+    server.rpc(Twalk(1, 0, 1, ()))
+    server.tree.slow.add("walk")
+    server.feed(Twalk(2, 1, 1, ("dir",)), Tclunk(3, 1))
+    server.tree.gates[0].open = True
+    server.feed(Twalk(4, 0, 1, ("file",)))
+    assert server.turn() == [Rerror(2, "unknown fid")]
+    assert server.rpc(Twalk(5, 0, 1, ())) == Rerror(5, "fid in use")
+    assert [type(r) for r in server.release()] == [Rwalk]
+
+
 def test_a_flushed_remove_leaves_file_and_fid(server: Server) -> None:
     """flush(5): as though it had never been sent."""
     server.rpc(Twalk(1, 0, 1, ("file",)))
@@ -394,3 +425,59 @@ def test_a_hang_up_ends_all_that_waits(server: Server, outcome: str) -> None:
             job.cancelled = False
     assert server.release() == []
     assert server.tree.alive == []
+
+
+OPERATIONS = st.sampled_from(
+    ["walk", "clone", "clunk", "open", "read", "remove", "stat", "flush", "turn", "go"]
+)
+
+
+@given(st.lists(st.tuples(OPERATIONS, st.integers(1, 3)), max_size=60), st.booleans(), st.booleans())
+def test_every_request_is_answered_once_or_flushed_and_nothing_comes_after_the_rflush(
+    plan: list[tuple[str, int]], eager: bool, split: bool
+) -> None:
+    """flush(5), intro(5): whatever the order of requests, flushes and what the files do."""
+    server = Server(split, eager)
+    server.rpc(Tversion(NOTAG, 8216, "9P2000"))
+    server.rpc(Tattach(1, 0, NOFID, "glenda", ""))
+    server.tree.slow |= EVERYTHING
+    sent: list[Any] = []
+    replies: list[Any] = []
+    for tag, (operation, n) in enumerate(plan):
+        match operation:
+            case "turn":
+                replies += server.turn()
+            case "go":
+                replies += server.release()
+            case _:
+                sent.append(request(operation, tag, n))
+                replies += server.feed(sent[-1])
+    while server.driver.jobs:
+        replies += server.release()
+    assert server.session.outstanding == 0
+    places = {r.tag: i for i, r in enumerate(replies)}
+    assert len(places) == len(replies), "a request was answered twice"
+    flushes = [m for m in sent if type(m) is Tflush]
+    for m in sent:
+        if m.tag not in places:
+            assert any(f.oldtag == m.tag for f in flushes), "a reply was lost"
+    for f in flushes:
+        assert type(replies[places[f.tag]]) is Rflush
+        assert places.get(f.oldtag, -1) <= places[f.tag], "a reply came after the Rflush"
+    server.session.close()
+    assert server.tree.alive == []
+
+
+def request(operation: str, tag: int, n: int) -> Any:
+    """A request about fid ``n``, or one that flushes what was sent ``n`` before."""
+    requests = {
+        "walk": Twalk(tag, 0, n, ("file",)),
+        "clone": Twalk(tag, n, n % 3 + 1, ()),
+        "clunk": Tclunk(tag, n),
+        "open": Topen(tag, n, OREAD),
+        "read": Tread(tag, n, 0, 5),
+        "remove": Tremove(tag, n),
+        "stat": Tstat(tag, n),
+        "flush": Tflush(tag, max(tag - n, 0)),
+    }
+    return requests[operation]

@@ -591,3 +591,19 @@ def test_any_requests_get_one_reply_each_and_lose_no_file(
     assert sorted(r.tag for r in replies) == wanted
     s.session.close()
     assert s.tree.alive == []
+
+
+@given(st.lists(st.tuples(REQUESTS, st.integers(0, 60), st.binary(max_size=6)), max_size=8))
+def test_garbage_raises_nothing_but_protocol_error(wild: list[tuple[Any, int, bytes]]) -> None:
+    """Messages with bytes changed anywhere: an answer, or the end of the connection."""
+    s = Server()
+    s.rpc(Tversion(NOTAG, 8216, "9P2000"))
+    s.rpc(Tattach(1, 0, NOFID, "glenda", ""))
+    try:
+        for m, at, noise in wild:
+            frame = encode(_tame(m, 0, 1))
+            s.feed_bytes(frame[:at] + noise + frame[at + len(noise) :])
+    except ProtocolError:
+        pass
+    s.session.close()
+    assert s.tree.alive == []
