@@ -397,6 +397,10 @@ class HostDevice(Device):
             with contextlib.suppress(OSError):
                 self.remove(c)
 
+    def fileno(self, c: Chan) -> int | None:
+        """The descriptor of an open file; that of a FIFO or a device does not block."""
+        return None if c.aux.file is None or c.qid.type & QTDIR else c.aux.file.fd
+
     # --- what describes a file -----------------------------------------------------------------
 
     @plan9_errors

@@ -1,0 +1,13 @@
+"""echo: write the arguments to standard output, in one write."""
+
+from __future__ import annotations
+
+from nsh.kern.proc import Proc
+
+
+async def main(p: Proc, argv: list[str]) -> str:
+    words, end = argv[1:], "\n"
+    if words and words[0] == "-n":
+        words, end = words[1:], ""
+    await p.print(" ".join(words) + end)
+    return ""
