@@ -104,12 +104,13 @@ _token = re.compile(
       | (?P<backquote>`)
       | (?P<equal>=)
       | (?P<process><>|[<>])(?=(?:[ \t]|\\\n)*\{)
-      | (?P<arrow><<|>>|<>|[<>]|\|)(?:\[(?P<fd>[0-9]+)(?P<dup>=(?P<source>[0-9]*))?\]|(?P<bad>\[[^\s\]]*\]?))?
+      | (?P<arrow><<|>>|<>|[<>]|\|)
+        (?: \[(?P<fd>[0-9]{1,6})(?P<dup>=(?P<source>[0-9]{0,6}))?\] | (?P<bad>\[[^\s\]]*\]?) )?
     """,
     re.VERBOSE,
 )
 _name = re.compile(r"""[^\x00-\x20!"\#$%&'()+,\-./:;<=>?@\[\\\]^`{|}~\x7f]+""")
-_tag = re.compile(r"(?:[ \t]|\\\n)*(?:'((?:[^']|'')*+)'|((?:[^\n \t#;&|^$=`'{}()<>\\]|\\(?!\n))+))")
+_tag = re.compile(r"(?:[ \t]|\\\n)*(?:'((?:[^'\n]|'')*+)'|((?:[^\n \t#;&|^$=`'{}()<>\\]|\\(?!\n))+))")
 _PIECES = frozenset(("word", "quoted", "name", "backquote", "process", "equal"))
 
 # What an opening bracket stands for. _BRACE is one still to come: that of a backquote or a `<{`.
@@ -260,6 +261,8 @@ class Lexer:
             kind, type = _SUBSCRIPT, "_SUBSCRIPT"
         elif self._last in ("IF", "FOR", "WHILE"):
             kind, type = _CONDITION, "_HEAD"
+        elif self._last in ("DOLLAR", "COUNT", "FLAT"):
+            kind, type = _SUBSCRIPT, "LPAREN"  # $(x) is a piece like $x, not a list
         else:
             kind, type = _LIST, "LPAREN"
         if len(self.opened) >= _DEEPEST:

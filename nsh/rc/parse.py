@@ -416,9 +416,6 @@ class _Builder:
     def no_words(self) -> list[tree.Node]:
         return []
 
-    def one_word(self, word: tree.Node) -> list[tree.Node]:
-        return [word]
-
     def more_words(self, words: list[tree.Node], word: tree.Node) -> list[tree.Node]:
         words.append(word)
         return words

@@ -106,6 +106,8 @@ def test_the_exceptions_are_needed(name: str) -> None:
         # other shapes
         ("fn a b {c}", "(fn (words (words <nil> a) b) (brace (simple c)))"),
         ("fn $x 'if'", "(fn (words (words <nil> ($ x)) 'if') <nil>)"),
+        ("fn {a}; fn", "(; (fn <nil> (brace (simple a))) (fn <nil> <nil>))"),
+        ("a $(b)c", "(simple (arglist a (^ ($ (paren (words <nil> b))) c)))"),
         ("cat <<[3]E", "(<<[3]HERE (simple (arglist cat <nil>)))"),
         ("a <>{b}", "(simple (arglist a (<>(brace (simple b)) <nil>)))"),
         ("{a} >f >[2=1]", "(>f (>[2=1] (brace (simple a))))"),
