@@ -71,11 +71,6 @@ class Parser:
         lexer = self._lexer
         return bool(self._values) or bool(self._partial) or lexer.pos < len(lexer.text)
 
-    @property
-    def line(self) -> int:
-        """The number of the line that will be read next."""
-        return self._lexer.line
-
     def feed(self, text: str) -> None:
         """Add text, in pieces of any size. Only whole lines are looked at before `eof`."""
         whole = text.rfind("\n") + 1

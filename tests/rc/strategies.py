@@ -25,8 +25,8 @@ _COMMANDS = [
     "W", "W S", "W S R S R", "W \\\n S", "R C", "R R C", "N=W C", "N = W", "W=W C", "{C}", "{C} R R", "C | C",
     "C |[2] C", "C |[0=2] C", "C|\n C", "C && C", "C || C", "C &&\n\n C", "! C", "@ C", "if(C) C",
     "{if(C) C\nif not C}", "if(C)\n C", "while(C) C", "for(W in S) C", "for(W)\n C",
-    "switch(W) {\ncase W\nC\n}", "switch W {case S; C; C; case W\n}", "fn W S {C}", "fn W", "fn S", "fn {C}", "~ W S",
-    "C; C", "C & C", "C;; C &", "C\n",
+    "switch(W) {\ncase W\nC\n}", "switch W {case S; C; C; case W\n}", "fn W S {C}", "fn W", "fn S", "fn {C}",
+    "~ W S", "C; C", "C & C", "C;; C &", "C\n",
 ]  # fmt: skip
 _WORDS = [
     "L", "L", "L", "$N", "$#N", '$"N', "$ N", "$x(S)", "(S)", "`{C}", "`L{C}", "` (S) {C}", "<{C}", ">{C}",
