@@ -1,0 +1,222 @@
+"""What was recorded against what was printed: when they agree, where they differ, how to record it anew.
+
+Blanks count as little as they do for a reader of a web page: a run of them equals any other, and lines of
+nothing else are not there. A `Substitution` is what ``# where`` lines say: a text of the file stands for a
+value of this run, or for any one word. Everything here is text in, text out; what the lines of a file are is
+script.py's business, and what a shell printed is world.py's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+__all__ = ["ELLIPSIS", "Edit", "Substitution", "differences", "fits", "rewrite", "without_count"]
+
+ELLIPSIS: Final = "..."
+"""The recorded line that stands for any number of lines, none included."""
+
+_COUNT = re.compile(r"\d+ director(y|ies)(, \d+ files?)?")
+
+
+class Edit(NamedTuple):
+    """The recorded lines `start` to `end` (as in a slice) have to become `printed`."""
+
+    start: int
+    end: int
+    printed: list[str]
+
+
+def _bounded(text: str, anywhere: bool = False) -> str:
+    """A regular expression for ``text`` where it is not a part of a longer name.
+
+    A text without a slash is a name of its own, no part of a path either, unless `anywhere`. One that ends
+    with a slash, as the root of a host may, stands for the directory: the slash is taken along where it does
+    not lead on to a file in it.
+    """
+    slash = "" if "/" in text or anywhere else "/"
+    before = rf"(?<![\w.{slash}-])" if re.match(r"[\w/]", text) else ""
+    bare = text.rstrip("/") or text
+    tail = r"(?:/+(?=[\s'\"]|$))?" if bare != text else ""
+    after = rf"(?![\w{slash}-]|\.\w)" if re.search(r"[\w/]$", text) else ""
+    return f"{before}{re.escape(bare)}{tail}{after}"
+
+
+class Substitution:
+    """All that stands for something else in one transcript: pairs of a text and what it stands for.
+
+    That is a value, or None for any one word. The longest text wins, and of several with one value the first
+    is what the value is recorded as.
+    """
+
+    def __init__(self, wheres: Iterable[tuple[str, str | None]] = ()) -> None:
+        wheres = list(wheres)
+        self._any = {text for text, value in wheres if value is None}
+        self._values: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
+        for text, value in wheres:
+            if value is not None:
+                self._values.setdefault(text.rstrip("/") or text, value)
+                self._texts.setdefault(value.rstrip("/") or value, text)
+        self._forward = self._alternatives(text for text, _ in wheres)
+        self._backward = self._alternatives(value for _, value in wheres if value)
+
+    def _alternatives(self, texts: Iterable[str]) -> re.Pattern[str] | None:
+        longest_first = sorted(set(texts), key=len, reverse=True)
+        each = [_bounded(text, anywhere=text in self._any) for text in longest_first]
+        return re.compile("|".join(f"(?:{one})" for one in each)) if each else None
+
+    def expand(self, text: str) -> str:
+        """A text of the file as it is meant in this run; what stands for any word is left as it is."""
+        if self._forward is None:
+            return text
+        return self._forward.sub(lambda match: self._value(match[0]) or match[0], text)
+
+    def record(self, text: str) -> str:
+        """A text of this run as the file writes it: `expand` undone."""
+        if self._backward is None:
+            return text
+
+        def recorded(match: re.Match[str]) -> str:
+            found = self._texts[match[0].rstrip("/") or match[0]]
+            leads_on = text.startswith("/", match.end())
+            return found.rstrip("/") if leads_on else found
+
+        return self._backward.sub(recorded, text)
+
+    def _value(self, text: str) -> str | None:
+        return None if text in self._any else self._values.get(text.rstrip("/") or text)
+
+    def pattern(self, word: str) -> str:
+        """The regular expression for what a recorded word may be in this run."""
+        parts, end = [], 0
+        for match in self._forward.finditer(word) if self._forward else ():
+            value = self._value(match[0])
+            parts += [re.escape(word[end : match.start()]), r"\S+" if value is None else re.escape(value)]
+            end = match.end()
+        return "".join([*parts, re.escape(word[end:])])
+
+    def is_any(self, word: str) -> bool:
+        """Does ``word``, or a part of it, stand for any word?"""
+        return self._forward is not None and any(m[0] in self._any for m in self._forward.finditer(word))
+
+
+class _Line:
+    """A recorded line, ready to be compared. `key` is equal for lines that ask for the same."""
+
+    __slots__ = ("_regex", "key")
+
+    def __init__(self, text: str, where: Substitution) -> None:
+        self.key = text if text == ELLIPSIS else r"\ ".join(map(where.pattern, text.split()))
+        self._regex = re.compile(self.key) if r"\S+" in self.key else None
+
+    @property
+    def loose(self) -> bool:
+        """Is there a word in it that stands for any?"""
+        return self._regex is not None
+
+    def fits(self, printed: str) -> bool:
+        """Does it agree with a printed line, given as `_words` does?"""
+        if self._regex is not None:
+            return self._regex.fullmatch(printed) is not None
+        return self.key == re.escape(printed)
+
+
+def _words(printed: str) -> str:
+    """A line with one space for each run of blanks."""
+    return " ".join(printed.split())
+
+
+def without_count(recorded: Sequence[str], printed: Sequence[str]) -> Sequence[str]:
+    """``printed`` by tree, without its closing count where the recording leaves that out."""
+    if printed and _COUNT.fullmatch(printed[-1].strip()):
+        last = next((line for line in reversed(recorded) if line.strip()), "")
+        if not _COUNT.fullmatch(last.strip()):
+            return printed[:-1]
+    return printed
+
+
+def _lines(printed: Sequence[str]) -> list[str]:
+    return [line for line in printed if line.strip()]
+
+
+def fits(recorded: Sequence[str], printed: Sequence[str], where: Substitution) -> bool:
+    """Does ``printed`` agree with ``recorded``, none of whose lines is blank?"""
+    shown = [_words(line) for line in _lines(printed)]
+    parts: list[list[_Line]] = [[]]
+    for text in recorded:
+        if text == ELLIPSIS:
+            parts.append([])
+        else:
+            parts[-1].append(_Line(text, where))
+
+    def at(start: int, part: list[_Line]) -> bool:
+        return all(line.fits(shown[start + i]) for i, line in enumerate(part))
+
+    first, *middle = parts
+    if not middle:
+        return len(shown) == len(first) and at(0, first)
+    last = middle.pop()
+    position, end = len(first), len(shown) - len(last)
+    if position > end or not at(0, first) or not at(end, last):
+        return False
+    for part in middle:  # each where it first fits: that leaves the most for those behind it
+        start = next((n for n in range(position, end - len(part) + 1) if at(n, part)), None)
+        if start is None:
+            return False
+        position = start + len(part)
+    return True
+
+
+def differences(recorded: Sequence[str], printed: Sequence[str], where: Substitution) -> list[Edit]:
+    """What has to change in ``recorded``, which does not fit ``printed``, to make it fit.
+
+    Lines that agree stay, and so does an ELLIPSIS as long as it alone stands for what is in its place.
+    """
+    expected, shown = [_Line(text, where) for text in recorded], _lines(printed)
+    keys = [line.key for line in expected]
+    loose = [line for line in expected if line.loose]
+
+    def key(text: str) -> str:
+        """The key of a recorded line that agrees, or one that no recorded line has."""
+        exact = re.escape(text)
+        return exact if exact in keys else next((line.key for line in loose if line.fits(text)), exact)
+
+    matcher = difflib.SequenceMatcher(None, keys, [key(_words(text)) for text in shown], autojunk=False)
+    edits = []
+    for what, start, end, first, last in matcher.get_opcodes():
+        if what != "equal" and not (start < end and set(recorded[start:end]) == {ELLIPSIS}):
+            edits.append(Edit(start, end, shown[first:last]))
+    return edits
+
+
+def _shape(word: str) -> str:
+    """A word with each number and each run of letters made the same: dates look like dates."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", word))
+
+
+def rewrite(printed: str, like: Iterable[str], where: Substitution) -> str:
+    """The line to record for ``printed``: values become what stands for them in the file.
+
+    A word for which the file has a word that stands for any is replaced by that one, so that a date is not
+    recorded as if it mattered. Which word that is, is seen from the lines in ``like``: the first one with as
+    many words, and with such a word in the same place that looks alike.
+    """
+    words = re.split(r"(\s+)", printed.rstrip())
+    texts = {index: word for index, word in enumerate(words) if word.strip()}
+    kept: dict[int, str] = {}
+    for line in like:
+        others = line.split()
+        if len(others) != len(texts):
+            continue
+        for (index, word), other in zip(texts.items(), others, strict=True):
+            if index not in kept and where.is_any(other) and _shape(word) == _shape(other):
+                kept[index] = other
+    # What is kept must not be taken for a value, so that only the pieces between are recorded.
+    pieces, end = [], 0
+    for index, word in sorted(kept.items()):
+        pieces += [where.record("".join(words[end:index])), word]
+        end = index + 1
+    return "".join([*pieces, where.record("".join(words[end:]))])
