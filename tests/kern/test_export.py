@@ -1,0 +1,118 @@
+"""An export: the live name space below one directory, with qids that are unique."""
+
+from __future__ import annotations
+
+import pytest
+
+from nsh import errors
+from nsh.kern.chan import settle
+from nsh.kern.export import Export, File, QidMap
+from nsh.kern.mnt import MAFTER, MCREATE, MREPL
+from nsh.kern.namec import Access, namec
+from nsh.kern.proc import Proc
+from nsh.p9.const import OREAD, OWRITE
+from nsh.p9.stat import Dir, unpack_dirs
+from tests.kern.world import world
+
+
+async def exported(p: Proc, name: str) -> Export:
+    return Export(p, await namec(p, name, Access.TODIR))
+
+
+async def walk(e: Export, *names: str) -> File:
+    found, _ = await settle(e.walk(e.attach("glenda", ""), names))
+    assert found is not None
+    return found
+
+
+async def entries(e: Export, *names: str) -> list[Dir]:
+    f = await e.open(await walk(e, *names), OREAD)
+    out: list[Dir] = []
+    offset = 0
+    while data := await settle(e.read(f, 8192, offset)):
+        offset += len(data)
+        out.extend(unpack_dirs(data))
+    e.clunk(f)
+    return out
+
+
+async def test_dotdot_stops_at_the_root_of_the_export() -> None:
+    p = await world("x/", "x/y/", "x/y/f", "secret")
+    e = await exported(p, "/mnt/x")
+    found, qids = await settle(e.walk(e.attach("", ""), ["..", "..", "y", "..", ".."]))
+    assert found is not None
+    assert len(qids) == 5
+    assert qids[0] == qids[3] == qids[4] == e.attach("", "").qid
+    assert [d.name for d in await entries(e, "..", "..")] == ["y"]
+
+
+async def test_a_partial_walk_gives_the_qids_that_were_reached() -> None:
+    p = await world("x/", "x/y/", "x/y/f")
+    e = await exported(p, "/mnt/x")
+    found, qids = await settle(e.walk(e.attach("", ""), ["y", "nosuch", "z"]))
+    assert found is None
+    assert len(qids) == 1
+    with pytest.raises(errors.Enonexist):
+        await settle(e.walk(e.attach("", ""), ["nosuch"]))
+
+
+async def test_mounts_made_later_are_seen() -> None:
+    p = await world("x/", "x/m/", "a/", "a/f")
+    e = await exported(p, "/mnt/x")
+    await p.bind("/mnt/a", "/mnt/x/m", MREPL)
+    assert [d.name for d in await entries(e, "m")] == ["f"]
+    await p.bind("/mnt/a", "/mnt/x", MREPL)
+    assert [d.name for d in await entries(e)] == ["f"]
+
+
+async def test_files_of_different_trees_have_different_qids_everywhere() -> None:
+    """walk, stat and directory entries agree, and no two files are the same."""
+    p = await world("x/", "x/m/", "x/f")
+    await p.bind("#R", "/mnt/x/m", MREPL | MCREATE)
+    for name in ("one", "two"):
+        p.close(await p.create(f"/mnt/x/m/{name}", OWRITE, 0o666))
+    e = await exported(p, "/mnt/x")
+    paths = {}
+    for names in (("f",), ("m",), ("m", "one"), ("m", "two")):
+        f = await walk(e, *names)
+        paths[names] = f.qid.path
+        if names != ("m",):  # the walk gives the covered directory, stat what is mounted on it
+            assert (await e.stat(f)).qid.path == f.qid.path
+    assert len(set(paths.values())) == 4
+    assert {d.name: d.qid.path for d in await entries(e, "m")} == {
+        "one": paths["m", "one"],
+        "two": paths["m", "two"],
+    }
+
+
+async def test_unions_are_listed_with_the_qids_of_their_members() -> None:
+    p = await world("x/", "x/f")
+    await p.bind("#R", "/mnt/x", MAFTER | MCREATE)
+    p.close(await p.create("/mnt/x/g", OWRITE, 0o666))
+    e = await exported(p, "/mnt/x")
+    listed = {d.name: d.qid.path for d in await entries(e)}
+    assert listed == {n: (await walk(e, n)).qid.path for n in ("f", "g")}
+
+
+def test_big_qids_are_numbered_and_stay_the_same() -> None:
+    qids = QidMap()
+    big = [1 << 60, 1 << 61, (1 << 60) + 1]
+    seen = [qids.path(0, path) for path in big]
+    assert len(set(seen)) == 3
+    assert [qids.path(0, path) for path in big] == seen
+    assert qids.path(0, 5) == 5
+    assert qids.path(3, 5) not in {5, *seen}
+
+
+async def test_creation_follows_the_flags_of_the_exporter() -> None:
+    p = await world("x/", "x/m/", "a/")
+    await p.bind("/mnt/a", "/mnt/x/m", MREPL)
+    e = await exported(p, "/mnt/x")
+    with pytest.raises(errors.Enocreate):
+        await e.create(await walk(e, "m"), "new", 0o666, OWRITE)
+    with pytest.raises(errors.Efilename):
+        await e.create(await walk(e), "..", 0o666, OWRITE)
+    made = await e.create(await walk(e), "new", 0o666, OWRITE)
+    assert await settle(e.write(made, memoryview(b"hello"), 0)) == 5
+    e.clunk(made)
+    assert await p.readfile("/mnt/x/new") == b"hello"
