@@ -14,8 +14,8 @@ At a prompt, feed a line at a time; `MORE` says that another one is due, and `Pa
 continues a command (the second prompt) or begins one (the first). `is_complete` answers for a line editor
 whether Enter should run what is there.
 
-`Parser` drives the tables of grammar/rc.lark; `Builder` makes the nodes, and makes the two checks that a
-grammar cannot: `if not` has an `if` before it, and the body of a switch begins with a case.
+`Parser` drives the tables of grammar/rc.lark; `_Builder` makes the nodes, and the two checks that a grammar
+cannot make: `if not` has an `if` before it, and the body of a switch begins with a case.
 """
 
 from __future__ import annotations
