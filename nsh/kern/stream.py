@@ -43,6 +43,12 @@ class Stream(Protocol):
         """Bytes that are queued."""
         ...
 
+    def pause(self) -> None:
+        """Deliver nothing until `resume`; what the peer sends waits at the peer."""
+
+    def resume(self) -> None:
+        """Deliver again what arrives."""
+
     async def drain(self) -> None:
         """Wait until the queue is short again."""
 
@@ -62,6 +68,8 @@ class ChanStream:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -80,6 +88,12 @@ class ChanStream:
     def backlog(self) -> int:
         return self._queued
 
+    def pause(self) -> None:
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        self._flowing.set()
+
     async def drain(self) -> None:
         await self._idle.wait()
 
@@ -95,6 +109,7 @@ class ChanStream:
         try:
             while data := await settle(c.dev.read(c, READSIZE, c.offset)):
                 c.offset += len(data)
+                await self._flowing.wait()
                 if self._receiver is not None:
                     self._receiver.received(data)
         except OSError as e:

@@ -1,0 +1,30 @@
+"""dial: run a command with a connection to an address."""
+
+from nsh.cmd.arg import Usage, parse
+from nsh.cmd.listen import command_text, start
+from nsh.errors import P9Error
+from nsh.kern.proc import Proc
+from nsh.net import dial
+
+USAGE = "[-A] [-k keyfile] [-a alg] addr cmd [arg...]"
+
+
+async def main(p: Proc, argv: list[str]) -> str:
+    options = parse(argv, "Ak:a:", USAGE)
+    if len(options.args) < 2:
+        raise Usage(USAGE)
+    where, *command = options.args
+    target = dial.address(where)
+    if "A" not in options and target.net != "unix":
+        raise P9Error("no key to authenticate with; use -A to call without")
+    if p.system.shell is None:
+        raise P9Error("no shell to run a command")
+    try:
+        connection = await dial.dial(p.system, str(target))
+    except OSError as e:
+        raise P9Error(f"cannot dial {target}:: {e}") from None
+    child = start(p, connection, command_text(command), target.net)
+    try:
+        return await child.wait()
+    finally:
+        child.kill()

@@ -1,0 +1,67 @@
+"""listen: run a command for everybody who connects to an address."""
+
+from nsh.cmd.arg import Usage, parse
+from nsh.errors import P9Error
+from nsh.kern.chan import Chan
+from nsh.kern.namec import quote
+from nsh.kern.proc import RFENVG, RFFDG, RFNOTEG, Proc
+from nsh.net import serve
+from nsh.net.dial import address, announce
+
+USAGE = "[-i {initscript}] [-Ast] [-k keyfile] [-a alg]... [-v] addr command [arg...]"
+
+
+async def main(p: Proc, argv: list[str]) -> str:
+    options = parse(argv, "i:Astk:a:v", USAGE)
+    if len(options.args) < 2:
+        raise Usage(USAGE)
+    where, *command = options.args
+    target = address(where, net="tcp")
+    if "A" not in options and target.net != "unix":
+        raise P9Error("no key to authenticate callers with; use -A to serve them without, or a unix! address")
+    if p.system.shell is None:
+        raise P9Error("no shell to run a command")
+    try:
+        listener = await announce(p.system, str(target))
+    except OSError as e:
+        raise P9Error(f"failed to announce on '{target}': {e}") from None
+    text = command_text(command)
+
+    async def welcome(q: Proc, connection: Chan) -> None:
+        start(q, connection, text, target.net)
+
+    if init := options.value("i"):
+        await p.system.shell(p, unwrap(init))
+    server = serve.listen(p, argv, listener, welcome)
+    server.authenticated = "A" not in options
+    return await server.wait() if "s" in options else ""
+
+
+def start(p: Proc, connection: Chan, command: str, net: str) -> Proc:
+    """Run ``command`` as a process with descriptors 0 and 1 on ``connection``, which it takes over.
+
+    What the command leaves behind ends with it. In its environment are $net and $user.
+    """
+    shell = p.system.shell
+    assert shell is not None
+    child = p.fork(RFNOTEG | RFENVG | RFFDG)
+    child.args = [command]
+    child.fgrp.put(1, connection.incref())
+    child.fgrp.put(0, connection)
+    child.egrp.set("net", net.encode())
+    child.egrp.set("user", p.user.encode())
+    child.atexit(p.leader.atexit(child.kill))
+    child.start(lambda child: shell(child, command))
+    return child
+
+
+def command_text(words: list[str]) -> str:
+    """The words of a command as the shell reads them; one in braces is a command already."""
+    if len(words) == 1 and words[0].startswith("{") and words[0].endswith("}"):
+        return unwrap(words[0])
+    return " ".join(quote(word) for word in words)
+
+
+def unwrap(block: str) -> str:
+    """What stands in the braces of ``{...}``."""
+    return block[1:-1] if block.startswith("{") and block.endswith("}") else block

@@ -1,0 +1,72 @@
+"""mount: let the files of a 9P server be seen at a name."""
+
+from nsh.cmd import complain
+from nsh.cmd.arg import Usage, parse
+from nsh.cmd.bind import flags
+from nsh.errors import P9Error
+from nsh.kern.chan import Chan
+from nsh.kern.proc import RFFDG, Proc
+from nsh.net import dial
+from nsh.p9.const import ORDWR
+
+USAGE = "[-a|-b] [-cA9q] net!addr|file|{command} mountpoint [spec]"
+
+
+async def main(p: Proc, argv: list[str]) -> str:
+    options = parse(argv, "abcA9q", USAGE)
+    if len(options.args) not in (2, 3):
+        raise Usage(USAGE)
+    server, target, *spec = options.args
+    fd = p.fgrp.new(await _connect(p, server, "9fs" if "9" in options else "styx", "A" in options))
+    try:
+        await p.mount(fd, target, flags(options), "".join(spec))
+    except OSError as e:
+        if "q" in options:
+            return ""
+        await complain(p, f"{argv[0]}: mount failed: {e}")
+        return str(e)
+    finally:
+        p.close(fd)
+    return ""
+
+
+async def _connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
+    """The connection to ``server``, open: a command's pipe, a file, or a network connection."""
+    if server.startswith("{") and server.endswith("}"):
+        return await run_server(p, server[1:-1])
+    if "!" not in server:
+        try:
+            fd = await p.open(server, ORDWR)
+        except OSError as e:
+            if server.startswith("/"):
+                raise P9Error(f"can't open {server}: {e}") from None
+        else:
+            c = p.fgrp.get(fd).incref()
+            p.close(fd)
+            return c
+    address = dial.address(server, service=service)
+    try:
+        c = await dial.dial(p.system, str(address))
+    except OSError as e:
+        raise P9Error(f"can't dial {address}: {e}") from None
+    if not unasked and address.net != "unix":
+        c.close()
+        raise P9Error(f"{address}: no key to authenticate with; -A mounts without authentication")
+    return c
+
+
+async def run_server(p: Proc, command: str) -> Chan:
+    """Run a shell command with one end of a pipe as its descriptor 0; returns the other end, open.
+
+    Errors: `P9Error` when there is no shell.
+    """
+    shell = p.system.shell
+    if shell is None:
+        raise P9Error("no shell to run a command")
+    theirs, ours = await p.system.pipe()
+    child = p.fork(RFFDG)
+    child.args = ["{" + command + "}"]
+    child.fgrp.put(0, theirs)
+    child.atexit(p.leader.atexit(child.kill))
+    child.start(lambda child: shell(child, command))
+    return ours

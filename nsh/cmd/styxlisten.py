@@ -1,0 +1,105 @@
+"""styxlisten: serve files to all who connect to an address."""
+
+from typing import Protocol, cast
+
+from nsh.cmd import complain
+from nsh.cmd.arg import Usage, parse
+from nsh.cmd.export import exported
+from nsh.cmd.listen import command_text
+from nsh.cmd.mount import run_server
+from nsh.errors import P9Error
+from nsh.kern.chan import Chan
+from nsh.kern.proc import Proc
+from nsh.kern.stream import stream
+from nsh.kern.sys import MountDriver
+from nsh.net.dial import address, announce
+from nsh.net.serve import Server, listen
+
+USAGE = "[-a alg]... [-Atsv] [-k keyfile] address cmd [arg...]"
+
+
+async def main(p: Proc, argv: list[str]) -> str:
+    options = parse(argv, "a:Atsvk:f:", USAGE)
+    if len(options.args) < 2:
+        raise Usage(USAGE)
+    where, *command = options.args
+    target = address(where, net="tcp")
+    if "A" not in options and target.net != "unix":
+        raise P9Error("no key to authenticate clients with; use -A to serve them without, or a unix! address")
+    try:
+        listener = await announce(p.system, str(target))
+    except OSError as e:
+        raise P9Error(f"cannot announce on {target}: {e}") from None
+    try:
+        source = await _source(p, command)
+    except OSError:
+        listener.close()
+        raise
+    if "A" in options and listener.public and p.system.ndb is None:
+        what = command[1] if isinstance(source, Exported) else f"the files of {command_text(command)}"
+        whom = f"everybody who can reach {listener.address}"
+        await complain(p, f"{argv[0]}: {whom} may now do to {what} what {p.user} may")
+
+    async def welcome(q: Proc, connection: Chan) -> None:
+        client = stream(connection)
+        if "v" in options:
+            await complain(q, f"{argv[0]}: connection from {client.address}")
+        try:
+            Server(q, await source.root(), client)
+        except OSError as e:
+            client.close()
+            raise P9Error(f"cannot mount for user '{q.user}': {e}") from None
+
+    server = listen(p, argv, listener, welcome)
+    server.atexit(source.close)
+    server.authenticated = "A" not in options
+    return await server.wait() if "s" in options else ""
+
+
+class Source(Protocol):
+    """Where the files come from."""
+
+    async def root(self) -> Chan:
+        """The root of the tree, for one client."""
+        ...
+
+    def close(self) -> None:
+        """No client will come any more."""
+
+
+class Exported:
+    """A directory of this name space: served as it is."""
+
+    def __init__(self, directory: Chan) -> None:
+        self._directory = directory
+
+    async def root(self) -> Chan:
+        return self._directory
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+
+class Relayed:
+    """What a command serves at the other end of a pipe: every client is an attach of its own there."""
+
+    def __init__(self, p: Proc, pipe: Chan) -> None:
+        self._driver = cast(MountDriver, p.system.device("M"))
+        self._user = p.user
+        self._pipe = pipe
+
+    async def root(self) -> Chan:
+        return await self._driver.connect(self._pipe, self._user, "")
+
+    def close(self) -> None:
+        self._pipe.close()
+
+
+async def _source(p: Proc, command: list[str]) -> Source:
+    """Start the command that serves the files, once for all clients.
+
+    What `export` would put into the pipe is served without the way through it.
+    """
+    if len(command) == 2 and command[0] == "export":
+        return Exported(await exported(p, command[1]))
+    return Relayed(p, await run_server(p, command_text(command)))

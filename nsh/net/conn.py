@@ -1,0 +1,347 @@
+"""Network connections: the bytes of one socket, and the device `#I` whose files they are.
+
+A `Conn` is the asyncio protocol of one connected socket. It is a `nsh.kern.stream.Stream` for the 9P
+machinery, which takes what arrives by callbacks; until somebody does, it can be read and written like
+any file. The device shows each connection as a directory, as ip(3) does:
+
+    tcp/0/data    the bytes          tcp/0/remote   who is at the other end: 127.0.0.1!6666
+    tcp/0/status  Established        tcp/0/local    and at this end
+    unix/0/...    the same, for unix sockets
+
+An open `data` holds its connection, which is hung up when the last one is closed. How a connection
+comes about is told by `nsh.net.dial`; what is said over it is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Sequence
+
+from nsh import errors
+from nsh.kern.chan import Chan, Maybe, Path
+from nsh.kern.dev import Device, Directory, File, Text
+from nsh.kern.proc import System
+from nsh.kern.stream import Receiver
+from nsh.p9.const import ORDWR
+
+HIGH = 256 * 1024
+"""Bytes that may be queued, either way, before whoever fills the queue has to wait."""
+LINGER = 10.0
+"""Seconds for a peer to take what is left after the connection was closed here."""
+
+KEEPIDLE, KEEPINTERVAL, KEEPCOUNT = 30, 10, 3
+"""After so many seconds of silence a TCP peer is probed, so often; a dead one is found in a minute."""
+
+
+class Conn(asyncio.Protocol):
+    """One connection: a Stream once `start` was called, a file until then.
+
+    ``remote``, ``local``: the two ends, as ``host!port`` or a socket's path; ``address``: the remote
+    end as a dial string.
+    """
+
+    def __init__(self, net: str, remote: str, local: str) -> None:
+        self.address = f"{net}!{remote}"
+        self.remote, self.local = remote, local
+        self._transport: asyncio.Transport | None = None
+        self._receiver: Receiver | None = None
+        self._holder: Chan | None = None
+        self._arrived: deque[bytes] = deque()
+        self._unread = 0
+        self._paused = False
+        self._full = False
+        self._over = False
+        self._reason: Exception | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+
+    # --- what asyncio calls --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=HIGH)
+
+    def data_received(self, data: bytes) -> None:
+        if self._receiver is not None and not self._arrived:
+            self._receiver.received(data)
+            return
+        self._arrived.append(data)
+        self._unread += len(data)
+        self._throttle()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more. A file may still be written to; a stream has ended."""
+        if self._receiver is not None:
+            return False
+        self._over = True
+        self._wake()
+        return True
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._wake()
+
+    def connection_lost(self, reason: Exception | None) -> None:
+        self._transport = None
+        self._over, self._full, self._reason = True, False, reason
+        self._wake()
+        receiver, self._receiver = self._receiver, None
+        holder, self._holder = self._holder, None
+        if receiver is not None:
+            receiver.lost(reason)
+        if holder is not None:
+            holder.close()
+
+    # --- the Stream ----------------------------------------------------------------------------
+
+    def hold(self, c: Chan) -> None:
+        """Use the connection as a Stream from now on; ``c``, open, is closed when it has ended.
+
+        Errors: `Einuse` when it is used so already, `Ehungup` when it has gone.
+        """
+        if self._holder is not None or self._receiver is not None:
+            raise errors.Einuse()
+        if self._transport is None:
+            raise errors.Ehungup()
+        self._holder = c
+
+    def start(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        while self._arrived and not self._paused:
+            data = self._arrived.popleft()
+            self._unread -= len(data)
+            receiver.received(data)
+        self._throttle()
+        if self._transport is None:
+            asyncio.get_running_loop().call_soon(self.connection_lost, self._reason)
+        elif self._over:
+            self.close()
+
+    def write(self, parts: Sequence[bytes | memoryview]) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines(parts)
+
+    def backlog(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def pause(self) -> None:
+        self._paused = True
+        self._throttle()
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._receiver is not None and self._arrived:
+            self.start(self._receiver)
+        self._throttle()
+
+    async def drain(self) -> None:
+        while self._full:
+            await self._wait()
+
+    def close(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.close()
+        if transport.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(LINGER, transport.abort)
+
+    # --- the file ------------------------------------------------------------------------------
+
+    def read(self, count: int) -> Maybe[bytes]:
+        """What has arrived, at most ``count`` bytes; waits for the first; empty at the end."""
+        self._check_file()
+        if self._arrived or self._over or count == 0:
+            return self._take(count)
+        return self._read_later(count)
+
+    async def _read_later(self, count: int) -> bytes:
+        while not self._arrived and not self._over:
+            await self._wait()
+        self._check_file()
+        return self._take(count)
+
+    def _take(self, count: int) -> bytes:
+        if not self._arrived or count == 0:
+            return b""
+        data = self._arrived.popleft()
+        if len(data) > count:
+            self._arrived.appendleft(data[count:])
+            data = data[:count]
+        self._unread -= len(data)
+        self._throttle()
+        return data
+
+    def send(self, data: bytes) -> Maybe[int]:
+        """Write as to a file: waits while too much is queued. Errors: `Ehungup`."""
+        self._check_file()
+        if self._transport is None or self._transport.is_closing():
+            raise errors.Ehungup()
+        self._transport.write(data)
+        return self._sent(len(data)) if self._full else len(data)
+
+    async def _sent(self, count: int) -> int:
+        await self.drain()
+        return count
+
+    def _check_file(self) -> None:
+        if self._holder is not None or self._receiver is not None:
+            raise errors.Ebadusefd()
+
+    # --- inside --------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """The state, in ip(3)'s words."""
+        return "Established" if self._transport is not None else "Closed"
+
+    def _throttle(self) -> None:
+        """Let the peer wait while nobody takes what it has sent, or somebody asked for that."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._paused or self._unread > HIGH:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
+
+    async def _wait(self) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiters.append(turn)
+        await turn
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for turn in waiters:
+            if not turn.done():
+                turn.set_result(None)
+
+
+class Data(File):
+    """data: the bytes of a connection."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        super().__init__("data", 0o660)
+        self._conversation = conversation
+        self.conn = conversation.conn
+
+    def open(self, c: Chan, mode: int) -> None:
+        self._conversation.opens += 1
+
+    def close(self, c: Chan) -> None:
+        self._conversation.opens -= 1
+        if self._conversation.opens == 0:
+            self._conversation.hangup()
+
+    def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
+        return self.conn.read(count)
+
+    def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
+        return self.conn.send(bytes(data))
+
+
+class Conversation(Directory):
+    """The directory of one connection; it goes when nobody has the connection open any more."""
+
+    def __init__(self, name: str, conn: Conn) -> None:
+        self.conn = conn
+        self.opens = 0
+        self.data = Data(self)
+        super().__init__(
+            name,
+            self.data,
+            Text("local", lambda: conn.local + "\n"),
+            Text("remote", lambda: conn.remote + "\n"),
+            Text("status", lambda: conn.status + "\n"),
+        )
+
+    def hangup(self) -> None:
+        self.conn.close()
+        if self.parent is not None:
+            self.parent.discard(self.name)
+
+
+class NetDevice(Device):
+    """`#I`: the connections of this system, below the name of their network."""
+
+    letter, name = "I", "net"
+
+    def __init__(self, system: System) -> None:
+        super().__init__(system)
+        first = system.procs.get(1)
+        if first is not None:
+            first.atexit(self.shutdown)
+
+    def tree(self) -> Directory:
+        return Directory("/", Directory("tcp"), Directory("unix"))
+
+    def stream(self, c: Chan) -> Conn:
+        """The connection behind an open data file. Errors: `Einuse`, `Ehungup`."""
+        if not isinstance(c.aux, Data):
+            raise errors.Ebadusefd()
+        c.aux.conn.hold(c)
+        return c.aux.conn
+
+    def enter(self, net: str, conn: Conn) -> Chan:
+        """Give a connection its directory; returns its data file, open for reading and writing."""
+        directory = self.root.lookup(net)
+        assert isinstance(directory, Directory)
+        taken = {entry.name for entry in directory.entries()}
+        name = next(str(n) for n in range(len(taken) + 1) if str(n) not in taken)
+        conversation = Conversation(name, conn)
+        directory.add(conversation)
+        c = Chan(self, conversation.data.qid, Path(None, f"/net/{net}/{name}/data"), conversation.data)
+        conversation.data.open(c, ORDWR)
+        c.mode = ORDWR
+        return c
+
+    def shutdown(self) -> None:
+        """Hang up all connections; the first process, and with it the system, has ended."""
+        for network in list(self.root.entries()):
+            assert isinstance(network, Directory)
+            for conversation in list(network.entries()):
+                assert isinstance(conversation, Conversation)
+                conversation.hangup()
+
+
+def device(system: System) -> NetDevice:
+    """The `#I` of ``system``. Errors: `Enodev`."""
+    dev = system.device("I")
+    assert isinstance(dev, NetDevice)
+    return dev
+
+
+async def adopt(system: System, sock: socket.socket, net: str, remote: str, local: str) -> Chan:
+    """Make a connected socket a connection of ``system``; the socket is taken over, whatever happens.
+
+    Returns its open data file. Errors: those of the host's network.
+    """
+    try:
+        sock.setblocking(False)
+        if net == "tcp":
+            _watch(sock)
+        conn = Conn(net, remote, local)
+        loop = asyncio.get_running_loop()
+        connect = loop.create_unix_connection if net == "unix" else loop.create_connection
+        await connect(lambda: conn, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    return device(system).enter(net, conn)
+
+
+def _watch(sock: socket.socket) -> None:
+    """Send small messages at once, and find out when the peer is gone without a word."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPIDLE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPINTERVAL)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPCOUNT)
+    patience = 1000 * (KEEPIDLE + KEEPINTERVAL * KEEPCOUNT)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)

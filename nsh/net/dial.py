@@ -1,0 +1,301 @@
+"""dial(2): from an address to a connection, and from connections to an address that was announced.
+
+Addresses are dial strings: ``tcp!host!service``, ``unix!path``, or shorter, with what is missing filled
+in by `address`. A service is a port number or one of the names in `SERVICES`. The same
+address is also understood in the form ``host:port``. What an address means in a world with a table of
+its own is told by `nsh.net.ndb`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import stat
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nsh import errors
+from nsh.errors import P9Error
+from nsh.kern.chan import Chan
+from nsh.kern.proc import System
+from nsh.net import ndb
+from nsh.net.conn import adopt
+
+log = logging.getLogger("nsh.net")
+
+SERVICES = {"styx": 6666, "9fs": 564, "9pfs": 564}
+
+BACKLOG = 1024
+"""Connections that the kernel keeps for us until they are accepted."""
+RETRY = 1.0
+"""Seconds to wait before accepting again when there are no descriptors left."""
+_SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class Address(NamedTuple):
+    """A dial string, taken apart; ``str()`` joins it again. A unix socket's path is its ``host``."""
+
+    net: str
+    host: str
+    service: str
+
+    def __str__(self) -> str:
+        return "!".join(self) if self.service else f"{self.net}!{self.host}"
+
+
+def address(text: str, net: str = "net", service: str = "styx") -> Address:
+    """``text`` with the network and the service filled in where it does not say (netmkaddr)."""
+    given, bang, rest = text.partition("!")
+    if not bang:
+        host, colon, port = text.rpartition(":")
+        if colon and port.isdigit() and (":" not in host or host.startswith("[")):
+            return Address("tcp", host.strip("[]") or "localhost", port)
+        return Address(net, text, service)
+    if given == "unix":
+        return Address(given, rest, "")
+    host, bang, port = rest.partition("!")
+    return Address(given, host, port if bang else service)
+
+
+def _port(a: Address) -> int:
+    """The number of the service. Errors: `Ebadaddr`, or no such network."""
+    if a.net not in ("tcp", "net"):
+        raise errors.Enonexist(f"'/net/{a.net}' file does not exist")
+    port = SERVICES.get(a.service)
+    if port is None:
+        if not a.service.isascii() or not a.service.isdigit():
+            raise errors.Ebadaddr("non-numeric port number")
+        port = int(a.service)
+    if port > 65535:
+        raise errors.Ebadaddr()
+    return port
+
+
+async def dial(system: System, text: str) -> Chan:
+    """Connect to ``text``; returns the open data file of the connection.
+
+    Errors: the host's ("Connection refused"), `Ebadaddr`, or "address not in ndb: ...".
+    """
+    a = address(text)
+    if a.net == "unix":
+        return await _dial_unix(system, a.host)
+    host, port = a.host, _port(a)
+    if system.ndb is not None:
+        real = address(ndb.lookup(system.ndb, ndb.canonical("tcp", host, str(port))))
+        host, port = real.host, int(real.service)
+    failure: OSError = errors.Ebadaddr()
+    for family, where in await _resolve(host, port):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            await _connect(sock, where)
+            remote = f"{a.host}!{port}" if system.ndb is None else f"{a.host}!{_port(a)}"
+            return await adopt(system, sock, "tcp", remote, _name(sock.getsockname()))
+        except OSError as e:
+            failure = e
+    raise errors.from_os(failure)
+
+
+async def _dial_unix(system: System, path: str) -> Chan:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        await _connect(sock, path)
+        _check_peer(sock)
+        return await adopt(system, sock, "unix", path, path)
+    except OSError as e:
+        raise _plain(e) from None
+
+
+async def _connect(sock: socket.socket, where: object) -> None:
+    """Connect; the socket is closed if that does not come about."""
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, where)  # type: ignore[arg-type]
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _resolve(host: str, port: int, flags: int = 0) -> list[tuple[int, object]]:
+    """The socket addresses of a host name or number, as (family, address)."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=flags | socket.AI_ADDRCONFIG
+        )
+    except socket.gaierror as e:
+        raise P9Error(e.strerror or "cannot translate address") from None
+    except UnicodeError:
+        raise errors.Ebadaddr() from None
+    return [(family, where) for family, _, _, _, where in found]
+
+
+def _name(where: object) -> str:
+    """``host!port`` of a socket address; of an IPv4 address that came in over IPv6, the IPv4 form."""
+    if not isinstance(where, tuple):
+        return str(where)
+    return f"{str(where[0]).removeprefix('::ffff:')}!{where[1]}"
+
+
+def _plain(e: OSError) -> P9Error:
+    """The error in the host's words; some of Python's own have no number."""
+    return errors.from_os(e)
+
+
+def _check_peer(sock: socket.socket) -> None:
+    """Raise `Eperm` unless the process at the other end of a unix socket is ours or root's."""
+    size = struct.calcsize("3i")
+    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    if uid not in (os.geteuid(), 0):
+        sock.close()
+        raise errors.Eperm()
+
+
+class Listener:
+    """An announced address: `accept` its connections, then `close` it.
+
+    ``address``: what was announced, with the port that it got; ``public``: can be reached from
+    other machines.
+    """
+
+    def __init__(self, system: System, sock: socket.socket, a: Address, cleanup: Callable[[], None]) -> None:
+        self.address = a
+        self._system = system
+        self._sock = sock
+        self._cleanup = cleanup
+        host = sock.getsockname()[0] if a.net == "tcp" else ""
+        self.public = a.net == "tcp" and not host.startswith("127.") and host != "::1"
+
+    async def accept(self) -> Chan:
+        """The next connection, as its open data file. What fails on the way is not our caller's."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, where = await loop.sock_accept(self._sock)
+            except OSError as e:
+                if e.errno in _SHORTAGE:
+                    log.warning("%s: cannot accept: %s", self.address, e.strerror)
+                    await asyncio.sleep(RETRY)
+                elif e.errno not in (errno.ECONNABORTED, errno.EPERM):
+                    raise errors.from_os(e) from None
+                continue
+            try:
+                return await self._welcome(sock, where)
+            except OSError as e:
+                log.warning("%s: connection not taken: %s", self.address, e)
+
+    async def _welcome(self, sock: socket.socket, where: object) -> Chan:
+        if self.address.net == "unix":
+            _check_peer(sock)
+            return await adopt(self._system, sock, "unix", self.address.host, self.address.host)
+        return await adopt(self._system, sock, "tcp", _name(where), _name(sock.getsockname()))
+
+    def close(self) -> None:
+        """Announce no more; connections that were accepted stay."""
+        self._sock.close()
+        self._cleanup()
+
+
+async def announce(system: System, text: str) -> Listener:
+    """Take connections at ``text``; host ``*`` is every address of the machine, port 0 any free one.
+
+    Errors: the host's ("Address already in use"), `Ebadaddr`.
+    """
+    a = address(text, net="tcp")
+    try:
+        if a.net == "unix":
+            return _announce_unix(system, a)
+        port = _port(a)
+        if system.ndb is not None:
+            return _announce_in_ndb(system, system.ndb, a, port)
+        sock = await _tcp_socket(a.host, port)
+        return Listener(system, sock, _as_bound(a, sock), _nothing)
+    except OSError as e:
+        raise _plain(e) from None
+
+
+def _as_bound(a: Address, sock: socket.socket) -> Address:
+    """The address, with the port that was given for 0."""
+    return Address("tcp", a.host, str(sock.getsockname()[1]))
+
+
+def _announce_in_ndb(system: System, table: str, a: Address, port: int) -> Listener:
+    sock = _bound(socket.AF_INET, (ndb.LOOPBACK, 0))
+    real = sock.getsockname()[1]
+    ndb.enter(table, ndb.canonical("tcp", a.host, str(port or real)), f"tcp!{ndb.LOOPBACK}!{real}")
+    return Listener(system, sock, Address("tcp", a.host, str(port or real)), _nothing)
+
+
+async def _tcp_socket(host: str, port: int) -> socket.socket:
+    if host != "*":
+        family, where = (await _resolve(host, port, socket.AI_PASSIVE))[0]
+        return _bound(family, where)
+    if not socket.has_dualstack_ipv6():
+        return _bound(socket.AF_INET, ("0.0.0.0", port))
+    return _bound(socket.AF_INET6, ("::", port), both=True)
+
+
+def _bound(family: int, where: object, both: bool = False) -> socket.socket:
+    """A listening socket; ``both``: one of IPv6 that takes IPv4 connections too."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+        sock.bind(where)  # type: ignore[arg-type]
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _announce_unix(system: System, a: Address) -> Listener:
+    """A socket that only its owner can connect to; one that a dead server left is replaced."""
+    path = a.host
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.bind(path)
+        # nobody can connect before listen, so nobody comes in under the first mode
+        os.chmod(path, 0o600)
+        made = os.lstat(path).st_ino
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return Listener(system, sock, a, lambda: _remove_socket(path, made))
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket ``path`` if nobody listens there any more."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
+def _remove_socket(path: str, made: int) -> None:
+    """Remove the socket file that was made, unless another has taken its place."""
+    try:
+        if os.lstat(path).st_ino == made:
+            os.unlink(path)
+    except OSError:
+        pass
+
+
+def _nothing() -> None:
+    """A TCP port needs no cleaning up."""
