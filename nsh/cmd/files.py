@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from nsh import errors
 from nsh.cmd import complain
 from nsh.kern.proc import Proc
 from nsh.p9.stat import Dir
@@ -38,6 +39,18 @@ def join(directory: str, name: str) -> str:
 def basename(name: str) -> str:
     """The last element of a name; of ``/`` the name itself."""
     return name.rstrip("/").rpartition("/")[2] or name
+
+
+async def read_directory(p: Proc, name: str) -> tuple[Identity, list[Dir]]:
+    """Which directory ``name`` is, and its entries. Errors: `Enotdir`, and those of open and read."""
+    fd = await p.open(name)
+    try:
+        d = await p.fstat(fd)
+        if not d.isdir:
+            raise errors.Enotdir()
+        return identity(d), await p.dirreadall(fd)
+    finally:
+        p.close(fd)
 
 
 class CopyError(Exception):

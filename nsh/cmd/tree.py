@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from nsh import draw
 from nsh.cmd.arg import Usage, parse
-from nsh.cmd.files import Identity, compact, identity, join
+from nsh.cmd.files import Identity, compact, join, read_directory
 from nsh.kern.proc import Proc
 from nsh.p9.stat import Dir
 
@@ -94,18 +94,10 @@ class Drawing:
         return ""
 
     async def _level(self, name: str, margin: str) -> Level:
-        p = self._p
-        fd = await p.open(name)
-        try:
-            file = await p.fstat(fd)
-            if not file.isdir:
-                raise NotADirectoryError
-            entries = await p.dirreadall(fd)
-        finally:
-            p.close(fd)
+        file, entries = await read_directory(self._p, name)
         shown = sorted((d for d in compact(entries) if self._shown(d)), key=lambda d: d.name)
         with_last = ((d, i == len(shown) - 1) for i, d in enumerate(shown))
-        return Level(name, with_last, margin, identity(file))
+        return Level(name, with_last, margin, file)
 
     def _shown(self, d: Dir) -> bool:
         return (self._hidden or not d.name.startswith(".")) and (d.isdir or not self._only_directories)

@@ -18,7 +18,7 @@ from nsh import errors
 from nsh.kern.chan import Chan, Maybe, Path
 from nsh.kern.dev import AEXEC, AWRITE, Device, Directory, File, check_permission, plain_perm, up
 from nsh.kern.proc import System
-from nsh.p9.const import DMAPPEND, DMDIR, DMEXCL, OEXEC, ORCLOSE, OREAD, OTRUNC
+from nsh.p9.const import DMAPPEND, DMDIR, DMEXCL, OEXEC, ORCLOSE, OREAD, OTRUNC, QTFILE
 from nsh.p9.stat import Dir, Qid
 
 BLOCK = 512
@@ -29,6 +29,7 @@ LIMIT = 0x7FFFFFFF
 """Bytes that a tree may hold if nobody says otherwise."""
 NAMEMAX = 1024
 """Most bytes of a name."""
+_CONNECTION = (1 << 48) - 1  # a qid.path that no file gets
 
 
 class Tree:
@@ -340,6 +341,17 @@ class RamDevice(Device):
     def chan(self, tree: Tree, path: Path) -> Chan:
         """The root of ``tree``, as reached by ``path``."""
         return Chan(self, tree.root.qid, path, tree.root, tree.instance)
+
+    def served(self, tree: Tree) -> Chan:
+        """The root of ``tree`` as that of a mounted server, as which ns(1) lists it.
+
+        Inferno's memfs serves 9P over a pipe. Here nothing is between the mount and the tree; the
+        connection exists in name only.
+        """
+        root = self.chan(tree, Path(None, "#M"))
+        connection = Path(Path(None, "#|"), "data")
+        root.mchan = Chan(self, Qid(QTFILE, 0, _CONNECTION), connection, None, tree.instance)
+        return root
 
     def walk(self, c: Chan, names: list[str]) -> tuple[Chan | None, list[Qid]]:
         _check_there(c)

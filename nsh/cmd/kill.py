@@ -1,0 +1,46 @@
+"""kill: end processes, by number or by the name of their command."""
+
+from __future__ import annotations
+
+from nsh import errors
+from nsh.cmd.arg import Usage, parse
+from nsh.cmd.files import Complaints
+from nsh.kern.proc import Proc
+
+USAGE = "[-g] pid|command ..."
+
+
+async def main(p: Proc, argv: list[str]) -> str:
+    options = parse(argv, "g", USAGE)
+    if not all(options.args) or not options.args:
+        raise Usage(USAGE)
+    complaints = Complaints(p, "kill")
+    victims: dict[Proc, None] = {}
+    for word in options.args:
+        found = _processes(p, word)
+        if not found:
+            why = f"cannot kill {word}: {errors.Enoproc.text}" if word.isdecimal() else f"cannot find {word}"
+            await complaints.say(why)
+        for victim in found:
+            if p.user not in (victim.user, p.system.eve):
+                await complaints.say(f"cannot kill {victim.pid}: {errors.Eperm.text}")
+                continue
+            victims.update(dict.fromkeys(_group(victim, p) if "g" in options else [victim]))
+        if found and not word.isdecimal():
+            await p.print(" ".join(str(victim.pid) for victim in found) + "\n")
+    for victim in victims:
+        victim.kill()
+    return "" if victims else "nothing killed"
+
+
+def _processes(p: Proc, word: str) -> list[Proc]:
+    """Those that ``word`` means: one number, or every process that runs the command of that name."""
+    procs = p.system.procs
+    if word.isdecimal():
+        return [procs[int(word)]] if int(word) in procs else []
+    return [proc for proc in procs.values() if proc.args and proc.args[0] == word and proc is not p]
+
+
+def _group(victim: Proc, me: Proc) -> list[Proc]:
+    """All processes that belong to the same leader, but not the one that asks."""
+    return [proc for proc in me.system.procs.values() if proc.leader is victim.leader and proc is not me]

@@ -1,0 +1,104 @@
+"""rm: remove files, with -r directories and everything below them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from nsh.cmd.arg import parse
+from nsh.cmd.files import Complaints, Identity, compact, join, read_directory
+from nsh.kern.proc import Proc
+from nsh.p9.stat import Dir
+
+
+class Level(NamedTuple):
+    """A directory that is being emptied."""
+
+    name: str
+    entries: Iterator[Dir]
+    file: Identity
+
+
+async def main(p: Proc, argv: list[str]) -> str:
+    options = parse(argv, "fr", "[-fr] file ...")
+    removal = Removal(p, "f" in options)
+    for name in options.args:
+        error = await removal.remove(name)
+        if error is None:
+            continue
+        if "r" in options and _worth_emptying(error) and await _is_directory(p, name):
+            await removal.empty(name)
+        else:
+            await removal.complain(name, error)
+    return removal.status()
+
+
+async def _is_directory(p: Proc, name: str) -> bool:
+    try:
+        return (await p.stat(name)).isdir
+    except OSError:
+        return False
+
+
+def _worth_emptying(error: OSError) -> bool:
+    """Can a directory that was not removed for this reason be removed when it is empty?
+
+    Where permission is missing it cannot. It may also be a symbolic link of the host that one may not
+    remove, and what it leads to must not be emptied.
+    """
+    return not isinstance(error, PermissionError)
+
+
+class Removal:
+    """Removes things, and counts what could not be removed."""
+
+    def __init__(self, p: Proc, quiet: bool) -> None:
+        self._p = p
+        self._quiet = quiet
+        self._complaints = Complaints(p, "rm")
+
+    async def remove(self, name: str) -> OSError | None:
+        """Remove one file or empty directory; returns why it was not possible."""
+        try:
+            await self._p.remove(name)
+        except OSError as e:
+            return e
+        return None
+
+    async def complain(self, name: str, error: object) -> None:
+        if not self._quiet:
+            await self._complaints.say(f"{name}: {error}")
+
+    def status(self) -> str:
+        return self._complaints.status()
+
+    async def empty(self, name: str) -> None:
+        """Remove a directory and everything below it."""
+        stack: list[Level] = []
+        await self._enter(name, stack)
+        while stack:
+            level = stack[-1]
+            d = next(level.entries, None)
+            if d is not None:
+                path = join(level.name, d.name)
+                error = await self.remove(path)
+                if error is not None and d.isdir and _worth_emptying(error):
+                    await self._enter(path, stack)
+                elif error is not None:
+                    await self.complain(path, error)
+                continue
+            stack.pop()
+            error = await self.remove(level.name)
+            if error is not None:
+                await self.complain(level.name, error)
+
+    async def _enter(self, name: str, stack: list[Level]) -> None:
+        try:
+            file, entries = await read_directory(self._p, name)
+        except OSError as e:
+            await self.complain(name, e)
+            return
+        if any(file == level.file for level in stack):
+            await self.complain(name, "directory loop found")
+            return
+        stack.append(Level(name, iter(compact(entries)), file))
