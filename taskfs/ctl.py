@@ -1,0 +1,259 @@
+"""The words that a ctl file takes: how a message is split, checked, and handed to its session.
+
+A message that is refused has changed nothing. What the words do is done by the session; a table at the
+end says how many arguments each has. The settings that words leave behind are `Options`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nsh import errors
+from nsh.errors import P9Error
+from nsh.kern.chan import Maybe
+from nsh.kern.namec import quote
+
+if TYPE_CHECKING:
+    from taskfs.session import Session
+
+
+class Options:
+    """What was set for the tasks of a session and for the way its files work."""
+
+    __slots__ = ("args", "dir", "env", "hosts", "inmode", "killonclose", "label", "nice", "ns", "onfail",
+                 "outmode", "timeout")  # fmt: skip
+
+    def __init__(self) -> None:
+        self.dir = ""
+        self.nice = 0
+        self.timeout = 0.0
+        self.onfail = "continue"
+        self.inmode = "bcast"
+        self.outmode = "child"
+        self.label = "none"
+        self.killonclose = False
+        self.hosts: list[str] = []
+        self.args: list[str] = []
+        self.env: dict[str, str] = {}
+        self.ns = b""
+
+    def settings(self) -> list[str]:
+        """The control messages that make a child run its task as this says."""
+        made = []
+        if self.dir:
+            made.append(f"dir {quote(self.dir)}")
+        if self.nice:
+            made.append(f"nice {self.nice}")
+        if self.timeout:
+            made.append(f"timeout {self.timeout:g}")
+        return made
+
+
+# --- splitting ---------------------------------------------------------------------------------
+
+_WORD = re.compile(r"(?:[^\s']|'(?:[^']|'')*')+")
+_QUOTED = re.compile(r"'((?:[^']|'')*)'")
+
+
+def split(text: str) -> list[list[str]]:
+    """The commands of a message, one a line, each as its words, quoted as in rc; empty lines are none.
+
+    Errors: `Ebadctl` where a quote is not closed.
+    """
+    commands: list[list[str]] = [[]]
+    at = 0
+    while at < len(text):
+        if text[at] == "\n":
+            commands.append([])
+            at += 1
+        elif text[at].isspace() or text[at] == "\0":
+            at += 1
+        else:
+            word = _WORD.match(text, at)
+            if word is None or text[word.end() : word.end() + 1] == "'":
+                raise errors.Ebadctl(f'unclosed quote in control message "{text.strip()}"')
+            commands[-1].append(_QUOTED.sub(lambda m: m[1].replace("''", "'"), word[0]))
+            at = word.end()
+    return [command for command in commands if command]
+
+
+def _as_typed(words: list[str]) -> str:
+    return " ".join(quote(word) for word in words)
+
+
+def run(session: Session, text: str) -> Maybe[None]:
+    """Do the commands of one write, in order, up to the first that fails.
+
+    Errors: `Emptyctl`, `Ebadctl`, `Ectlargs`, and those of the commands.
+    """
+    commands = split(text)
+    if not commands:
+        raise errors.Emptyctl()
+    for words in commands:
+        _check(words)
+    return _do(session, commands)
+
+
+def _check(words: list[str]) -> None:
+    word = WORDS.get(words[0])
+    if word is None:
+        raise errors.Ebadctl(f'unknown control message "{_as_typed(words)}"')
+    if not word.least <= len(words) - 1 <= word.most:
+        raise errors.Ectlargs(f'wrong #args in control message "{_as_typed(words)}"')
+
+
+def _do(session: Session, commands: list[list[str]]) -> Maybe[None]:
+    for i, words in enumerate(commands):
+        try:
+            done = WORDS[words[0]].do(session, *words[1:])
+        except ValueError as e:
+            raise _bad(e, words) from None
+        if inspect.isawaitable(done):
+            return _do_later(session, done, commands[i + 1 :])
+    return None
+
+
+async def _do_later(session: Session, done: Any, rest: list[list[str]]) -> None:
+    await done
+    later = _do(session, rest)
+    if inspect.isawaitable(later):
+        await later
+
+
+def _bad(e: ValueError, words: list[str]) -> OSError:
+    """The error of an argument that is no number, or none of the words there are."""
+    return e if isinstance(e, OSError) else P9Error(f'bad argument in control message "{_as_typed(words)}"')
+
+
+# --- the words ---------------------------------------------------------------------------------
+
+
+def _number(text: str) -> int:
+    """Errors: ValueError, for all that is not decimal digits."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return int(text)
+
+
+def _res(session: Session, n: str, system: str = "*", arch: str = "*") -> Maybe[None]:
+    return session.reserve(_number(n), system, arch)
+
+
+def _hosts(session: Session, *names: str) -> None:
+    session.options.hosts = [name for word in names for name in expand(word)]
+
+
+def _exec(session: Session, *argv: str) -> Maybe[None]:
+    return session.exec(list(argv))
+
+
+def _dir(session: Session, path: str) -> None:
+    session.options.dir = path
+
+
+def _nice(session: Session, n: str = "10") -> None:
+    session.options.nice = _number(n)
+
+
+def _timeout(session: Session, seconds: str) -> None:
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", seconds, re.ASCII):
+        raise ValueError(seconds)
+    session.options.timeout = float(seconds)
+
+
+def _choice(option: str, *allowed: str) -> Callable[[Session, str], None]:
+    """The action of a word that sets an option to one of the words ``allowed``."""
+
+    def choose(session: Session, word: str) -> None:
+        if word not in allowed:
+            raise ValueError(word)
+        setattr(session.options, option, word)
+
+    return choose
+
+
+def _signal(session: Session, name: str) -> Maybe[None]:
+    number = getattr(signal, "SIG" + name.upper().removeprefix("SIG"), None)
+    if not isinstance(number, signal.Signals):
+        raise ValueError(name)
+    return session.signal(number)
+
+
+def _killonclose(session: Session) -> None:
+    session.options.killonclose = True
+
+
+def _kill(session: Session) -> Maybe[None]:
+    return session.kill()
+
+
+def _closein(session: Session) -> Maybe[None]:
+    return session.close_input()
+
+
+def _splice(session: Session, path: str) -> Maybe[None]:
+    return session.splice(path)
+
+
+def _xsplice(session: Session, a: str, b: str) -> None:
+    session.xsplice(_number(a), _number(b))
+
+
+def _release(session: Session) -> None:
+    session.release()
+
+
+def _detach(session: Session) -> None:
+    session.detach()
+
+
+class Word(NamedTuple):
+    """A control word: the least and the greatest number of its arguments, and what it does."""
+
+    least: int
+    most: int
+    do: Callable[..., Maybe[None]]
+
+
+_MANY = 1 << 30
+
+WORDS = {
+    "res": Word(1, 3, _res),
+    "hosts": Word(1, _MANY, _hosts),
+    "exec": Word(1, _MANY, _exec),
+    "dir": Word(1, 1, _dir),
+    "nice": Word(0, 1, _nice),
+    "timeout": Word(1, 1, _timeout),
+    "onfail": Word(1, 1, _choice("onfail", "continue", "stop")),
+    "inmode": Word(1, 1, _choice("inmode", "bcast", "lines")),
+    "outmode": Word(1, 1, _choice("outmode", "child", "line", "raw")),
+    "label": Word(1, 1, _choice("label", "none", "rank", "host")),
+    "kill": Word(0, 0, _kill),
+    "signal": Word(1, 1, _signal),
+    "killonclose": Word(0, 0, _killonclose),
+    "closein": Word(0, 0, _closein),
+    "splice": Word(1, 1, _splice),
+    "xsplice": Word(2, 2, _xsplice),
+    "release": Word(0, 0, _release),
+    "detach": Word(0, 0, _detach),
+}
+
+
+def expand(word: str) -> list[str]:
+    """``gpu[1-3,7]`` as the names that it stands for. Errors: ValueError."""
+    bracket = re.fullmatch(r"([^][]*)\[([^][]*)\]([^][]*)", word)
+    if bracket is None:
+        return [word]
+    before, numbers, after = bracket.groups()
+    names = []
+    for part in numbers.split(","):
+        first, dash, last = part.partition("-")
+        low, high = _number(first), _number(last) if dash else _number(first)
+        if high - low > 100_000:
+            raise ValueError(word)
+        names += [f"{before}{n:0{len(first)}d}{after}" for n in range(low, high + 1)]
+    return names

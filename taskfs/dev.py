@@ -1,0 +1,173 @@
+"""TaskDevice: the device `#T`. It has one directory, remote, with a clone file and the sessions.
+
+Here are the table of sessions and what the owner of this host may see of it. What a session does is in
+`session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from nsh import errors
+from nsh.errors import P9Error
+from nsh.kern.chan import Chan, Maybe, Path
+from nsh.kern.dev import Device, Directory, File, Text, up
+from taskfs.guard import Guard
+from taskfs.hosts import Hosts
+from taskfs.session import Session
+
+if TYPE_CHECKING:
+    from nsh.kern.proc import Proc, System
+
+_ARCHS = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "i386": "386"}
+
+
+class TaskDevice(Device):
+    """#T: sessions that run commands, here and on the hosts under /remote. See taskfs(3)."""
+
+    letter, name = "T", "taskfs"
+
+    def __init__(self, system: System) -> None:
+        super().__init__(system)
+        self.hosts = Hosts()
+        self.guard = Guard()
+        self.sessions: dict[int, Session] = {}
+        self._free: list[int] = []
+        self._remote = Directory(
+            "remote", Clone(self), _arch(self.eve), _env(self.eve), OwnerDirectory("fs", self.eve),
+            OwnerDirectory("ns", self.eve), self._status(),
+        )  # fmt: skip
+        self._background: set[asyncio.Future[Any]] = set()
+
+    def tree(self) -> Directory:
+        return Directory("/", self._remote)
+
+    # --- sessions ------------------------------------------------------------------------------
+
+    def new_session(self, owner: Proc, place: Path) -> Session:
+        """Make the session with the lowest free number, for ``owner``, who sees it below ``place``."""
+        number = heapq.heappop(self._free) if self._free else len(self.sessions)
+        session = Session(self, number, owner, place)
+        self.sessions[number] = session
+        self._remote.add(session)
+        return session
+
+    def forget(self, session: Session) -> None:
+        """The session is freed; its number may be used again."""
+        del self.sessions[session.number]
+        self._remote.discard(session.name)
+        heapq.heappush(self._free, session.number)
+        if not self.sessions:
+            self._free.clear()
+            self.guard.unwanted()
+
+    def background(self, work: Awaitable[Any]) -> None:
+        """Let ``work`` be done by nobody in particular; what becomes of it does not matter."""
+        future = asyncio.ensure_future(work)
+        self._background.add(future)
+        future.add_done_callback(self._done)
+
+    def _done(self, future: asyncio.Future[Any]) -> None:
+        self._background.discard(future)
+        if not future.cancelled() and not isinstance(future.exception(), OSError | None):
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "taskfs: work in the background failed", "exception": future.exception()}
+            )
+
+    async def settled(self) -> None:
+        """Wait until what was released is really gone: tasks, and resources of other hosts."""
+        while self._background:
+            await asyncio.wait(self._background)
+        await self.guard.idle()
+
+    # --- this host -----------------------------------------------------------------------------
+
+    def check_host(self, system: str, arch: str) -> None:
+        """Raise unless this host is of the wanted kind; ``*`` is any."""
+        mine = os.uname()
+        if system not in ("*", mine.sysname) and system.lower() != mine.sysname.lower():
+            raise P9Error(f"this host runs {mine.sysname}, not {system}")
+        if arch not in ("*", mine.machine, _ARCHS.get(mine.machine)):
+            raise P9Error(f"this host is {mine.machine}, not {arch}")
+
+    def _status(self) -> OwnerDirectory:
+        return OwnerDirectory(
+            "status",
+            self.eve,
+            Text("load", lambda: "{:.2f} {:.2f} {:.2f}\n".format(*os.getloadavg()), 0o400),
+            Text("sessions", self._list_sessions, 0o400),
+        )
+
+    def _list_sessions(self) -> str:
+        return "".join(f"{n} {s.uid} {s.opens}\n" for n, s in sorted(self.sessions.items()))
+
+
+class Clone(File):
+    """clone: opening it makes a session; the descriptor is the session's ctl."""
+
+    def __init__(self, device: TaskDevice) -> None:
+        super().__init__("clone", 0o666)
+        self._device = device
+
+    def open(self, c: Chan, mode: int) -> Chan:
+        place = c.path.parent or c.path
+        return self._device.new_session(up(), place).open_ctl(mode)
+
+
+class OwnerDirectory(Directory):
+    """A directory that only the owner of the host, and only if he has proved who he is, may look into."""
+
+    def __init__(self, name: str, owner: str, *entries: File) -> None:
+        super().__init__(name, *entries, perm=0o500, uid=owner)
+
+    def _check(self) -> None:
+        p = up()
+        if not p.authenticated or p.user != self.uid:
+            raise errors.Eperm()
+
+    def open(self, c: Chan, mode: int) -> Chan | None:
+        self._check()
+        return None
+
+    def lookup(self, name: str) -> Maybe[File]:
+        self._check()
+        return super().lookup(name)
+
+
+class EnvDirectory(OwnerDirectory):
+    """env: the environment that tasks start with, a file for each variable."""
+
+    def lookup(self, name: str) -> File:
+        self._check()
+        if name not in os.environ:
+            raise errors.Enonexist()
+        return self._file(name)
+
+    def entries(self) -> Iterable[File]:
+        return [self._file(name) for name in os.environ]
+
+    def _file(self, name: str) -> File:
+        file = self._entries.get(name)
+        if file is None:
+            self.add(Text(name, lambda: os.environ.get(name, ""), 0o400))
+            file = self._entries[name]
+        return file
+
+
+def _env(owner: str) -> OwnerDirectory:
+    return EnvDirectory("env", owner)
+
+
+def _arch(owner: str) -> OwnerDirectory:
+    mine = os.uname()
+    facts: dict[str, Callable[[], str]] = {
+        "os": lambda: mine.sysname,
+        "machine": lambda: mine.machine,
+        "cpus": lambda: str(os.cpu_count() or 1),
+        "memory": lambda: str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+    }
+    return OwnerDirectory("arch", owner, *(Text(name, fact, 0o400) for name, fact in facts.items()))

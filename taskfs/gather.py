@@ -1,0 +1,421 @@
+"""Team: what a session with children does. Many children are made to look like one task.
+
+Commands and input go out to all children at once; output and reports come back merged. The children
+are files (`nsh.kern.chan.Chan`) wherever they run: nothing here knows whether one is a session of this
+process or of another machine. Which hosts there are is `hosts`' business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from nsh import errors
+from nsh.errors import P9Error
+from nsh.kern.chan import Chan, Maybe
+from nsh.kern.namec import quote
+from taskfs import status
+from taskfs.hosts import TOGETHER, Child, Lost, each
+from taskfs.spool import Bell
+
+if TYPE_CHECKING:
+    from taskfs.ctl import Options
+
+LINEMAX = 1 << 20
+"""Bytes without a newline after which a line is passed on in pieces."""
+
+
+class Team:
+    """The children of a session, in rank order, as one."""
+
+    def __init__(self, options: Options) -> None:
+        self.children: list[Child] = []
+        self._options = options
+        self._cursors: dict[Chan, Cursor] = {}
+        self._run = 0
+        self._bell = Bell()
+        self._freed = False
+        self._partial = b""
+        self._next = 0
+        self._judges: list[asyncio.Task[None]] = []
+
+    @property
+    def used(self) -> bool:
+        return self._run > 0
+
+    # --- commands ------------------------------------------------------------------------------
+
+    async def exec(self, argv: list[str]) -> None:
+        """Start a task on every child; returns when each has started, or has failed to.
+
+        Errors: `P9Error`, which names the ranks that failed and says why. The others run on.
+        """
+        results = await each(self.children, lambda child: self._start(child, argv))
+        self._run += 1
+        self._bell.ring()
+        if self._options.onfail == "stop":
+            loop = asyncio.get_running_loop()
+            self._judges = [loop.create_task(self._judge(c)) for c in self.children if c.started]
+        failed = {rank: _why(self.children[rank], e) for rank, e in enumerate(results) if e is not None}
+        if failed:
+            raise P9Error(status.failures(failed))
+
+    async def _start(self, child: Child, argv: list[str]) -> None:
+        child.started = False
+        options = self._options
+        await child.hold()
+        if options.args:
+            await child.put("args", " ".join(map(quote, options.args)).encode())
+        if options.env:
+            lines = "".join(f"{name}={value}\n" for name, value in options.env.items())
+            await child.put("env", lines.encode("utf-8", "surrogateescape"))
+        words = [substitute(arg, child.rank, len(self.children), child.host.name) for arg in argv]
+        await child.command("\n".join([*options.settings(), "exec " + " ".join(map(quote, words))]))
+        child.arg0 = words[0]
+        child.started = True
+
+    async def _judge(self, child: Child) -> None:
+        """Wait for the end of a child's task; if it has failed, kill the others."""
+        lines = await child.wait()
+        if any(not line.endswith(" ''") for line in lines.splitlines()):
+            await self.command("kill")
+
+    async def command(self, text: str) -> None:
+        """Send a control message to every child that can be reached. Errors: of those that refuse it."""
+        results = await each(self.children, lambda child: child.command(text))
+        failed = {rank: str(e) for rank, e in enumerate(results) if e is not None and not isinstance(e, Lost)}
+        if failed:
+            raise P9Error(status.failures(failed))
+
+    # --- output --------------------------------------------------------------------------------
+
+    def read(self, c: Chan, name: str, count: int, offset: int) -> Maybe[bytes]:
+        """The merged output ``name`` (stdout, stderr) for the open file ``c``.
+
+        A reader goes on where it was, or back to 0. Errors: `Eseek`.
+        """
+        return self._read(c, name, count, offset)
+
+    async def _read(self, c: Chan, name: str, count: int, offset: int) -> bytes:
+        while not self._run:
+            await self._bell.wait()
+            if self._freed:
+                raise errors.Ehungup()
+        cursor = self._cursors.get(c)
+        if cursor is None or (offset == 0 and cursor.position):
+            if cursor is not None:
+                cursor.close()
+            started = [child for child in self.children if child.started]
+            make = InOrder if self._options.outmode == "child" else Arriving
+            cursor = self._cursors[c] = make(started, name, self._options)
+        async with cursor.lock:
+            if offset != cursor.position:
+                raise errors.Eseek()
+            data = await cursor.read(count)
+            cursor.position += len(data)
+            return data
+
+    def forget(self, c: Chan, name: str) -> None:
+        """The open file ``c``, on which ``name`` was read, is closed."""
+        cursor = self._cursors.pop(c, None)
+        if cursor is not None:
+            cursor.close()
+
+    # --- input ---------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> Maybe[int]:
+        """Give ``data`` to the children, as inmode says. Errors: `Ewclosed` when none takes any."""
+        return self._write(data)
+
+    async def _write(self, data: bytes) -> int:
+        while not self._run:
+            await self._bell.wait()
+            if self._freed:
+                raise errors.Ehungup()
+        if self._options.inmode == "lines":
+            await self._deal(data)
+        else:
+            await self._broadcast(data)
+        return len(data)
+
+    async def _broadcast(self, data: bytes) -> None:
+        started = [child for child in self.children if child.started]
+        results = await each(started, lambda child: _give(child, data))
+        if not any(isinstance(n, int) for n in results):
+            raise errors.Ewclosed()
+
+    async def _deal(self, data: bytes) -> None:
+        """Give each whole line to the next child that has room; keep what is no line yet."""
+        whole, newline, rest = (self._partial + data).rpartition(b"\n")
+        self._partial = rest
+        lines = [line + b"\n" for line in (whole + newline).split(b"\n")[:-1]]
+        await self._deal_lines(lines)
+
+    async def _deal_lines(self, lines: list[bytes]) -> None:
+        busy: dict[asyncio.Task[int], tuple[Child, bytes]] = {}
+        takers = [child for child in self.children if child.started]
+        todo = lines[::-1]
+        try:
+            while todo or busy:
+                occupied = [child for child, _ in busy.values()]
+                free = [child for child in takers if child not in occupied]
+                if todo and free:
+                    child = free[self._next % len(free)]
+                    self._next += 1
+                    line = todo.pop()
+                    busy[asyncio.ensure_future(_give(child, line))] = child, line
+                    continue
+                if todo and not takers:
+                    raise errors.Ewclosed()
+                done, _ = await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    child, line = busy.pop(task)
+                    if task.exception() is not None:
+                        takers.remove(child)
+                        todo.append(line)
+        finally:
+            for task in busy:
+                task.cancel()
+
+    async def close_input(self) -> None:
+        """End of file on the standard input of every child."""
+        await self._deal_rest()
+        await self.command("closein")
+
+    async def last_writer_left(self) -> None:
+        """Be no writer of the children's input any more; it ends if nobody else is."""
+        await self._deal_rest()
+        await each(self.children, self._stop_writing)
+
+    async def _stop_writing(self, child: Child) -> None:
+        if child.started:
+            await _give(child, b"")
+
+    async def _deal_rest(self) -> None:
+        """The last line may have no newline."""
+        if self._partial:
+            rest, self._partial = self._partial, b""
+            await self._deal_lines([rest])
+
+    # --- reports -------------------------------------------------------------------------------
+
+    async def status(self) -> str:
+        """The children's lines, in rank order."""
+        lines = await each(self.children, lambda child: child.status(), len(self.children) or 1)
+        return "".join(line for line in lines if isinstance(line, str))
+
+    async def wait(self) -> str:
+        """The children's lines in rank order, rank and host in front, when all have ended."""
+        while not self._run:
+            await self._bell.wait()
+            if self._freed:
+                raise errors.Ehungup()
+        started = [child for child in self.children if child.started]
+        lines = await each(started, lambda child: child.wait(), len(started) or 1)
+        return "".join(
+            status.prefixed(line, f"{child.rank} {child.host.name} ")
+            for child, line in zip(started, lines, strict=True)
+            if isinstance(line, str)
+        )
+
+    def free(self) -> None:
+        """Wake who waits, and stop what goes on. The children are given back by the session."""
+        self._freed = True
+        self._run = max(self._run, 1)
+        for cursor in self._cursors.values():
+            cursor.close()
+        for judge in self._judges:
+            judge.cancel()
+        self._bell.ring()
+
+
+def substitute(arg: str, rank: int, count: int, host: str) -> str:
+    """``%r %n %h`` in an argument of exec: rank, count, host."""
+    if "%" not in arg:
+        return arg
+    return arg.replace("%r", str(rank)).replace("%n", str(count)).replace("%h", host)
+
+
+def _why(child: Child, e: object) -> str:
+    """Why a child could not start; a host that is at fault is named."""
+    return f"{child.host.name}: {e}" if isinstance(e, Lost) else str(e)
+
+
+async def _give(child: Child, data: bytes) -> int:
+    """Write to a child's standard input."""
+    result = child.write("stdin", data)
+    return await result if inspect.isawaitable(result) else result
+
+
+class Cursor:
+    """One reader's way through the merged output ``name`` of some children."""
+
+    def __init__(self, children: list[Child], name: str, options: Options) -> None:
+        self.children = children
+        self.name = name
+        self.position = 0
+        self.lock = asyncio.Lock()
+        self._label = options.label
+        self._asked: dict[int, asyncio.Task[bytes]] = {}
+
+    async def read(self, count: int) -> bytes:
+        """The next bytes, at most ``count``; empty at the end of all children."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        for task in self._asked.values():
+            task.cancel()
+        self._asked.clear()
+
+    def _ask(self, i: int, count: int, offset: int) -> bytes | None:
+        """Child ``i``'s bytes at ``offset``, if they are there at once; else they are being asked for."""
+        task = self._asked.get(i)
+        if task is None:
+            try:
+                result = self.children[i].read(self.name, count, offset)
+            except OSError:
+                return b""
+            if not inspect.isawaitable(result):
+                return result
+            self._asked[i] = asyncio.get_running_loop().create_task(_or_end(result))
+            return None
+        if not task.done():
+            return None
+        del self._asked[i]
+        return task.result()
+
+    def prefix(self, i: int) -> bytes:
+        """What ``label`` puts in front of the lines of child ``i``."""
+        if self._label == "none":
+            return b""
+        child = self.children[i]
+        return f"{child.rank if self._label == 'rank' else child.host.name}: ".encode()
+
+
+async def _or_end(result: Any) -> bytes:
+    """What is read from a child; one that is lost has come to its end."""
+    try:
+        return bytes(await result)
+    except OSError:
+        return b""
+
+
+class InOrder(Cursor):
+    """Child after child, in rank order. The ones that follow are asked before it is their turn."""
+
+    def __init__(self, children: list[Child], name: str, options: Options) -> None:
+        super().__init__(children, name, options)
+        self._turn = 0
+        self._offset = 0
+        self._left = b""
+        self._lines = Lines(self.prefix(0)) if children else None
+
+    async def read(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count and not (data and self._waiting()):
+            if not self._left and not await self._more(count):
+                break
+            take = count - len(data)
+            data += self._left[:take]
+            self._left = self._left[take:]
+        return bytes(data)
+
+    def _waiting(self) -> bool:
+        """Is there nothing to be had just now?"""
+        task = self._asked.get(self._turn)
+        return not self._left and task is not None and not task.done()
+
+    async def _more(self, count: int) -> bool:
+        """Get the next piece of output; False at the end of all."""
+        while self._turn < len(self.children) and not self._left:
+            self._look_ahead(count)
+            data = self._ask(self._turn, count, self._offset)
+            if data is None:
+                await asyncio.wait((self._asked[self._turn],))
+                continue
+            self._offset += len(data)
+            if self._label == "none":
+                self._left = data
+            elif self._lines is not None:
+                self._left = self._lines.feed(data)
+            if not data:
+                self._turn += 1
+                self._offset = 0
+                if self._turn < len(self.children):
+                    self._lines = Lines(self.prefix(self._turn))
+        return bool(self._left)
+
+    def _look_ahead(self, count: int) -> None:
+        for i in range(self._turn + 1, min(self._turn + TOGETHER, len(self.children))):
+            if i not in self._asked and not self.children[i].here:
+                self._asked[i] = asyncio.get_running_loop().create_task(self._first(i, count))
+
+    async def _first(self, i: int, count: int) -> bytes:
+        result = self.children[i].read(self.name, count, 0)
+        return await _or_end(result) if inspect.isawaitable(result) else result
+
+
+class Arriving(Cursor):
+    """Whole lines, or bytes, of all children as they arrive."""
+
+    def __init__(self, children: list[Child], name: str, options: Options) -> None:
+        super().__init__(children, name, options)
+        self._offsets = [0] * len(children)
+        self._open = dict.fromkeys(range(len(children)))
+        raw = options.outmode == "raw" and options.label == "none"
+        self._lines = [None if raw else Lines(self.prefix(i)) for i in range(len(children))]
+        self._ready = bytearray()
+
+    async def read(self, count: int) -> bytes:
+        while not self._ready and self._open:
+            for i in list(self._open):
+                self._take(i, self._ask(i, count, self._offsets[i]))
+            if not self._ready and self._open:
+                waiting = [task for i, task in self._asked.items() if i in self._open]
+                if waiting:
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        data = bytes(self._ready[:count])
+        del self._ready[:count]
+        return data
+
+    def _take(self, i: int, data: bytes | None) -> None:
+        """Child ``i`` has given ``data``: nothing yet, its end, or some bytes."""
+        if data is None:
+            return
+        self._offsets[i] += len(data)
+        lines = self._lines[i]
+        self._ready += data if lines is None else lines.feed(data)
+        if not data:
+            del self._open[i]
+
+
+class Lines:
+    """Passes on whole lines only, each with a prefix; at the end also what was no line."""
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix
+        self._partial = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """The lines that ``data`` completes; no data: the end."""
+        self._partial += data
+        if data and b"\n" not in data and len(self._partial) < LINEMAX:
+            return b""
+        whole, newline, rest = self._partial.rpartition(b"\n")
+        if not data or not newline:
+            whole, newline, rest = self._partial, b"", b""
+        self._partial = rest
+        return b"".join(self._prefix + line for line in _split(whole + newline))
+
+
+def _split(text: bytes) -> Iterable[bytes]:
+    """The lines of ``text``, with their newlines and no other ends."""
+    return (line for line in text.splitlines(keepends=True)) if b"\r" not in text else _at_newlines(text)
+
+
+def _at_newlines(text: bytes) -> list[bytes]:
+    lines = [line + b"\n" for line in text.split(b"\n")]
+    lines[-1] = lines[-1][:-1]
+    return [line for line in lines if line]

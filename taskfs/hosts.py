@@ -1,0 +1,488 @@
+"""Where resources come from: the hosts under /remote, and what is reserved on them.
+
+A host is a directory of the name space that holds a clone file; that it is another machine, only the
+mount knows. A `Child` is one session that was cloned there for us: its directory, and the files of it
+that are held open. A host that dies or hangs is found out here, by a stat that is not answered, and
+whoever waits for it is told. How children are made to look like one session is `gather`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from nsh import errors
+from nsh.errors import P9Error
+from nsh.kern.chan import Chan, Maybe, settle
+from nsh.kern.mnt import MREPL
+from nsh.kern.namec import Access, namec, quote
+from nsh.p9.const import ORDWR, OREAD, OWRITE
+from taskfs import status
+
+if TYPE_CHECKING:
+    from nsh.kern.proc import Proc
+    from taskfs.session import Session
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+REMOTE = "/remote"
+FORMS = ("", "remote/", "local/")
+"""Where in a host's directory the clone file may be."""
+TOGETHER = 64
+"""Children that are spoken to at a time."""
+PATIENCE = 10.0
+"""Seconds without an answer after which a host counts as lost."""
+INTERVAL = 5.0
+"""Seconds between two looks at a host on which something is reserved."""
+HELD = {"stdin": OWRITE, "stdout": OREAD, "stderr": OREAD, "wait": OREAD}
+"""The files of a child that are held open from exec to release, besides its ctl."""
+
+
+class Lost(P9Error, ConnectionError):
+    """A host does not answer, or its connection is broken."""
+
+    text = "host is lost"
+
+
+async def each(
+    items: Iterable[A], work: Callable[[A], Awaitable[T]], together: int = TOGETHER
+) -> list[T | OSError]:
+    """Do ``work`` for every item, at most ``together`` at a time; an OSError is a result too."""
+    todo = list(items)
+    results: list[T | OSError] = [Lost()] * len(todo)
+    numbers = iter(range(len(todo)))
+
+    async def worker() -> None:
+        for i in numbers:
+            try:
+                results[i] = await work(todo[i])
+            except OSError as e:
+                results[i] = e
+
+    if len(todo) == 1:
+        await worker()
+    else:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(together, len(todo))):
+                group.create_task(worker())
+    return results
+
+
+class Host:
+    """A place where sessions can be cloned. ``lost``: it did not answer; ``dead``: it never will again."""
+
+    def __init__(self, name: str, base: str) -> None:
+        self.name = name
+        self.base = base
+        self.lost = False
+        self.dead = False
+        self.children: set[Child] = set()
+        self._gone: asyncio.Future[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def clone(self, session: Session) -> Child:
+        """Reserve one session there. Errors: `Lost`, and those of the host."""
+        return await self.ask(self._clone(session))
+
+    async def _clone(self, session: Session) -> Child:
+        proc = session.proc
+        ctl = await namec(proc, f"{self.base}/clone", Access.OPEN, ORDWR)
+        try:
+            number = (await settle(ctl.dev.read(ctl, 32, 0))).decode("ascii", "replace")
+            if not number.isdigit():
+                raise P9Error(f"clone gave {number!r}, which is no session")
+            directory = await namec(proc, f"{self.base}/{number}", Access.BIND)
+        except BaseException:
+            ctl.close()
+            raise
+        return Child(self, int(number), directory, ctl)
+
+    async def ask(self, result: Maybe[T], patience: float = 0.0) -> T:
+        """The value of ``result``, unless the host is or gets lost first; ``patience`` seconds, 0: no limit.
+
+        Errors: `Lost`, and those of the host.
+        """
+        if not inspect.isawaitable(result):
+            return result
+        if self.lost:
+            _drop(result)
+            raise Lost()
+        if self._gone is None:
+            self._gone = asyncio.get_running_loop().create_future()
+        gone = self._gone
+        task = asyncio.ensure_future(result)
+        try:
+            await asyncio.wait((task, gone), timeout=patience or None, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                if not gone.done():
+                    self.lose()
+                raise Lost()
+        finally:
+            # a request that is cut short may wait for a host that never answers: nobody waits with it
+            if not task.done():
+                task.cancel()
+        try:
+            value: T = task.result()
+            return value
+        except ConnectionError as e:
+            self.dead = True
+            self.lose()
+            raise Lost(str(e)) from None
+
+    def lose(self) -> None:
+        """The host does not answer: all who wait for it are told."""
+        self.lost = True
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+        self._gone = None
+
+    async def check(self, directory: Chan, patience: float = PATIENCE) -> bool:
+        """Look whether the host answers; one that does again is no longer lost."""
+        if self.dead:
+            return False
+        self.lost = False
+        try:
+            await self.ask(directory.dev.stat(directory), patience)
+        except Lost:
+            return False
+        except OSError:
+            pass  # an error is an answer
+        return True
+
+    def enter(self, child: Child) -> None:
+        """A child of this host is in use: from now on the host is looked at from time to time."""
+        self.children.add(child)
+        if self._watcher is None:
+            self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    def leave(self, child: Child) -> None:
+        self.children.discard(child)
+        if not self.children and self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
+
+    async def _watch(self) -> None:
+        while not self.dead:
+            await asyncio.sleep(INTERVAL)
+            child = next(iter(self.children))
+            # a lost host stays lost to everybody else while it is asked again
+            if self.lost:
+                await self._ask_again(child.directory)
+            else:
+                await self.check(child.directory)
+
+    async def _ask_again(self, directory: Chan) -> None:
+        task = asyncio.ensure_future(settle(directory.dev.stat(directory)))
+        try:
+            await asyncio.wait((task,), timeout=PATIENCE)
+        finally:
+            task.cancel()
+        if task.done() and not task.cancelled():
+            self.dead = isinstance(task.exception(), ConnectionError)
+            self.lost = self.dead
+
+
+class Here(Host):
+    """This host itself: its children are sessions of the same device."""
+
+    def __init__(self) -> None:
+        super().__init__(os.uname().nodename, "")
+
+    async def clone(self, session: Session) -> Child:
+        made = session.device.new_session(session.proc, session.place)
+        ctl = made.open_ctl(ORDWR)
+        return Child(self, made.number, made.chan(), ctl)
+
+    async def ask(self, result: Maybe[T], patience: float = 0.0) -> T:
+        return await settle(result)
+
+    def enter(self, child: Child) -> None:
+        pass
+
+    def leave(self, child: Child) -> None:
+        pass
+
+
+def _drop(result: Any) -> None:
+    """Do without what would have come of a coroutine that was not started."""
+    if inspect.iscoroutine(result):
+        result.close()
+
+
+class Child:
+    """A session on a host, reserved for us.
+
+    ``number``: what its host calls it; ``directory``: its directory, walked to; ``rank``: its place among
+    the children; ``started``: an exec has been successful.
+    """
+
+    def __init__(self, host: Host, number: int, directory: Chan, ctl: Chan) -> None:
+        self.host = host
+        self.number = number
+        self.directory = directory
+        self.rank = 0
+        self.started = False
+        self.arg0 = ""
+        self._held = {"ctl": ctl}
+        self._covered: Chan | None = None
+        self._last = ""
+
+    @property
+    def here(self) -> bool:
+        """Does it run in this process?"""
+        return isinstance(self.host, Here)
+
+    # --- its place in the name space -----------------------------------------------------------
+
+    def bind(self, proc: Proc, covered: Chan) -> None:
+        """Let the child be seen at the (empty) directory ``covered``."""
+        proc.pgrp.mount(self.directory, covered, MREPL)
+        self._covered = covered
+
+    def unbind(self, proc: Proc) -> None:
+        if self._covered is not None:
+            try:
+                proc.pgrp.unmount(self._covered, self.directory)
+            except OSError:
+                pass  # somebody has unmounted it already
+            self._covered = None
+
+    # --- its files -----------------------------------------------------------------------------
+
+    async def open(self, name: str, mode: int) -> Chan:
+        """Open a file of the child. Errors: `Lost`, and those of the host."""
+        return await self.host.ask(self._open(name, mode))
+
+    async def _open(self, name: str, mode: int) -> Chan:
+        device = self.directory.dev
+        walked, _ = await settle(device.walk(self.directory, [name]))
+        if walked is None:
+            raise errors.Enonexist()
+        opened = await settle(device.open(walked, mode))
+        opened.mode = mode
+        return opened
+
+    async def hold(self) -> None:
+        """Open what is held open while a task runs."""
+        for name, mode in HELD.items():
+            if name not in self._held:
+                self._held[name] = await self.open(name, mode)
+                if name == "stdin":
+                    await settle(self.write(name, b""))  # only to hold it open: see session._Writer
+
+    def _file(self, name: str) -> Chan:
+        """The open file ``name``. Errors: `Ehungup` when the child was given back."""
+        c = self._held.get(name)
+        if c is None:
+            raise errors.Ehungup()
+        return c
+
+    async def command(self, text: str) -> None:
+        """Write to the child's ctl. Errors: `Lost`, and what the child says."""
+        c = self._file("ctl")
+        await self.host.ask(c.dev.write(c, text.encode("utf-8", "surrogateescape"), 0))
+
+    def read(self, name: str, count: int, offset: int) -> Maybe[bytes]:
+        """Read a file that is held open. Errors: `Lost`, and those of the host."""
+        c = self._file(name)
+        result = c.dev.read(c, count, offset)
+        return self.host.ask(result) if inspect.isawaitable(result) else result
+
+    def write(self, name: str, data: bytes) -> Maybe[int]:
+        """Write all of ``data`` to a file that is held open. Errors: `Lost`, and those of the host."""
+        c = self._file(name)
+        taken = c.dev.write(c, data, 0)
+        if inspect.isawaitable(taken) or taken < len(data):
+            return self.host.ask(self._write_rest(c, data, taken))
+        return taken
+
+    async def _write_rest(self, c: Chan, data: bytes, taken: Any) -> int:
+        done: int = await settle(taken)
+        while done < len(data):
+            more = await settle(c.dev.write(c, data[done:], 0))
+            if more <= 0:
+                raise errors.Ewclosed()
+            done += more
+        return done
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Write a small file of the child that is not held open."""
+        c = await self.open(name, OWRITE)
+        try:
+            await self.host.ask(c.dev.write(c, data, 0))
+        finally:
+            c.close()
+
+    async def get(self, name: str) -> str:
+        """The content of a small file of the child."""
+        c = await self.open(name, OREAD)
+        try:
+            return await self._whole(c)
+        finally:
+            c.close()
+
+    async def _whole(self, c: Chan) -> str:
+        parts = bytearray()
+        while data := await self.host.ask(c.dev.read(c, 8192, len(parts))):
+            parts += data
+        return parts.decode("utf-8", "surrogateescape")
+
+    # --- its reports ---------------------------------------------------------------------------
+
+    async def status(self) -> str:
+        """Its status lines; of a lost one the last that are known, as Lost."""
+        try:
+            # the host is asked directly, that one which is slow is not waited for longer than others
+            self._last = await self.host.ask(self.get("status"), PATIENCE)
+        except OSError:
+            opens = len(self._held)
+            return status.as_lost(
+                self._last or status.status_line(self.number, opens, status.LOST, "", self.arg0)
+            )
+        return self._last
+
+    async def wait(self) -> str:
+        """Its wait lines, once it has ended; a lost one has."""
+        try:
+            return await self._whole(self._file("wait"))
+        except OSError:
+            return status.wait_line(0, 0, 0, 0, "lost")
+
+    # --- its end -------------------------------------------------------------------------------
+
+    def release(self, proc: Proc) -> Awaitable[None] | None:
+        """Give it back. What must be waited for is returned."""
+        self.unbind(proc)
+        self.host.leave(self)
+        ctl = self._held["ctl"]
+        try:
+            done = ctl.dev.write(ctl, b"release", 0)
+        except OSError:
+            done = 0
+        if inspect.isawaitable(done):
+            return self._release_later(done)
+        self._close()
+        return None
+
+    async def _release_later(self, done: Any) -> None:
+        try:
+            await self.host.ask(done, PATIENCE)
+        except OSError:
+            pass  # its host frees it when the connection ends
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        held, self._held = self._held, {}
+        for c in held.values():
+            c.close()
+
+
+class Hosts:
+    """The hosts that one device has met, and where its round robin stands."""
+
+    def __init__(self) -> None:
+        self.here = Here()
+        self._met: dict[tuple[str, int], Host] = {}
+        self._cursor = 0
+
+    async def choose(self, session: Session, n: int, system: str, arch: str) -> list[Host]:
+        """The hosts for the next ``n`` resources, of the kind that is wanted (``*``: any).
+
+        Errors: `P9Error` when there are hosts, but none will do.
+        """
+        found = await self._find(session)
+        if not found:
+            session.device.check_host(system, arch)
+            return [self.here] * n
+        wanted = _selected(found, session.options.hosts)
+        alive = [host for host in wanted if not host.lost]
+        if not alive:
+            raise P9Error(f"no host answers: {' '.join(host.name for host in wanted)}")
+        if (system, arch) != ("*", "*"):
+            alive = await self._of_kind(session, alive, system, arch)
+        return [alive[(self._cursor + i) % len(alive)] for i in range(n)]
+
+    def advance(self, n: int) -> None:
+        """``n`` resources have been reserved."""
+        self._cursor += n
+
+    async def _of_kind(self, session: Session, hosts: list[Host], system: str, arch: str) -> list[Host]:
+        """Those of ``hosts`` that say themselves that they are of the wanted kind."""
+
+        async def try_out(host: Host) -> Host:
+            child = await host.clone(session)
+            try:
+                await child.command(f"res 0 {quote(system)} {quote(arch)}")
+            finally:
+                session.background(child.release(session.proc))
+            return host
+
+        fit = [host for host in await each(hosts, try_out) if isinstance(host, Host)]
+        if not fit:
+            raise P9Error(f"no host of kind {system} {arch}: {' '.join(host.name for host in hosts)}")
+        return fit
+
+    async def _find(self, session: Session) -> list[Host]:
+        """The hosts under /remote, newest mount first; those that are no mounts last, as listed."""
+        proc = session.proc
+        try:
+            entries = await proc.readdir(REMOTE)
+        except OSError:
+            return []
+        names = list(dict.fromkeys(entry.name for entry in entries if entry.isdir))
+        ids = {name: await _mount_id(proc, f"{REMOTE}/{name}") for name in names}
+        names.sort(key=lambda name: -ids[name])
+        found = await each(names, lambda name: self._meet(proc, name, ids[name]))
+        return [host for host in found if isinstance(host, Host)]
+
+    async def _meet(self, proc: Proc, name: str, mount: int) -> Host:
+        """The host called ``name``. Errors: `Enonexist` if it is none."""
+        host = self._met.get((name, mount))
+        if host is not None and (not host.lost or host.dead):
+            return host
+        if host is None:
+            host = Host(name, "")
+        directory = await namec(proc, f"{REMOTE}/{name}", Access.BIND)
+        if not await host.check(directory, PATIENCE if not host.base else 1.0):
+            self._met[name, mount] = host
+            return host
+        for form in FORMS:
+            base = f"{REMOTE}/{name}/{form}".rstrip("/")
+            found: Maybe[Chan] = namec(proc, f"{base}/clone", Access.ACCESS)
+            try:
+                await host.ask(found, PATIENCE)
+            except OSError:
+                continue
+            host.base = base
+            self._met[name, mount] = host
+            return host
+        raise errors.Enonexist()
+
+
+async def _mount_id(proc: Proc, name: str) -> int:
+    """The number of the newest mount on ``name``, 0 if it is no mount point."""
+    try:
+        covered = await namec(proc, name, Access.MOUNT)
+    except OSError:
+        return 0
+    head = proc.pgrp.find(covered)
+    return max(mount.id for mount in head.mounts) if head is not None else 0
+
+
+def _selected(found: list[Host], names: list[str]) -> list[Host]:
+    """The hosts that the word ``hosts`` has named: some names, or all but those with a minus in front.
+
+    Errors: `P9Error` for a name that is no host.
+    """
+    known = {host.name for host in found}
+    unknown = [name for name in names if name.removeprefix("-") not in known and name not in known]
+    if unknown:
+        raise P9Error(f"no such host under {REMOTE}: {' '.join(unknown)}")
+    out = {name[1:] for name in names if name.startswith("-") and name not in known}
+    only = {name for name in names if name in known}
+    return [host for host in found if host.name not in out and (not only or host.name in only)]

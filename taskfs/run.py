@@ -1,0 +1,275 @@
+"""Task: one command run as a process of this host, and `Leaf`: a session's work when it has no children.
+
+A task is a process group of its own, started without a shell and waited for through a pidfd, so that
+nothing here ever blocks the loop or takes part in anybody else's SIGCHLD. How sessions look, and
+where children come from, is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nsh import errors
+from nsh.errors import P9Error
+from nsh.kern.chan import Chan, Maybe
+from taskfs import status
+from taskfs.guard import Guard
+from taskfs.spool import Bell, Feed, Spool
+
+if TYPE_CHECKING:
+    from taskfs.ctl import Options
+
+GRACE = 2.0
+"""Seconds between the SIGTERM and the SIGKILL of a task that is not wanted any more."""
+
+
+class Ending(NamedTuple):
+    """How a task ended: process id, milliseconds of user, system and real time, and '' or what went wrong."""
+
+    pid: int
+    user: int
+    system: int
+    real: int
+    why: str
+
+
+class Task:
+    """A running process. ``ended`` is called once, with how it went."""
+
+    def __init__(self, guard: Guard, ended: Callable[[Ending], None]) -> None:
+        self.pid = 0
+        self.why = ""
+        self._guard = guard
+        self._ended = ended
+        self._pidfd = -1
+        self._began = 0.0
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def start(
+        self, argv: Sequence[str], directory: str, env: Mapping[str, str], pipes: tuple[Feed, Spool, Spool]
+    ) -> None:
+        """Run ``argv``. Errors: `P9Error` "exec failed: WHY"."""
+        stdin, stdout, stderr = pipes
+        opened: list[int] = []
+        try:
+            for _ in pipes:
+                opened += os.pipe()
+            self._spawn(argv, directory, env, (opened[0], opened[3], opened[5]))
+        except (OSError, ValueError) as e:  # ValueError: a NUL in an argument
+            for fd in opened:
+                os.close(fd)
+            raise P9Error(f"exec failed: {_reason(e, directory)}") from None
+        for fd in (opened[0], opened[3], opened[5]):
+            os.close(fd)
+        stdin.attach(opened[1])
+        stdout.drain(opened[2])
+        stderr.drain(opened[4])
+
+    def _spawn(
+        self, argv: Sequence[str], directory: str, env: Mapping[str, str], fds: tuple[int, int, int]
+    ) -> None:
+        import subprocess
+
+        self._guard.start()
+        self._began = time.monotonic()
+        # vfork underneath: no copy of this process is made
+        process = subprocess.Popen(
+            argv, cwd=directory or None, env=env, process_group=0, stdin=fds[0], stdout=fds[1], stderr=fds[2]
+        )
+        self.pid = process.pid
+        self._guard.add(self.pid)
+        self._pidfd = os.pidfd_open(self.pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._exited, process)
+
+    def limit(self, seconds: float) -> None:
+        """Kill the task when it has run this long; `Ending.why` is then "timeout"."""
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, self._timed_out))
+
+    def nice(self, n: int) -> None:
+        """Lower the priority. Errors: host errors."""
+        os.setpriority(os.PRIO_PGRP, self.pid, n)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process group, as far as there still is one."""
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def kill(self) -> None:
+        """SIGTERM, and SIGKILL after `GRACE` seconds for what is left of the process group then."""
+        self.signal(signal.SIGTERM)
+        self._timers.append(asyncio.get_running_loop().call_later(GRACE, self._finish_off))
+
+    def _timed_out(self) -> None:
+        if self._pidfd >= 0:
+            self.why = "timeout"
+            self.kill()
+
+    def _finish_off(self) -> None:
+        self.signal(signal.SIGKILL)
+        if self._pidfd < 0:
+            self._guard.remove(self.pid)
+
+    def _exited(self, process: Any) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        _, code, usage = os.wait4(self.pid, 0)
+        process.returncode = code  # else Popen would wait for it, when it is collected
+        for timer in self._timers:
+            timer.cancel()
+        self._sweep()
+        elapsed = time.monotonic() - self._began
+        why = self.why or status.reason(code)
+        user, system, real = (round(seconds * 1000) for seconds in (usage.ru_utime, usage.ru_stime, elapsed))
+        self._ended(Ending(self.pid, user, system, real, why))
+
+    def _sweep(self) -> None:
+        """See to the rest of the process group, which may have outlived its leader."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            self._guard.remove(self.pid)
+        except PermissionError:
+            pass
+        else:
+            if self._timers:  # it was killed, not left to itself
+                self._timers = [asyncio.get_running_loop().call_later(GRACE, self._finish_off)]
+
+
+def _reason(e: Exception, directory: str) -> str:
+    """Why a process could not be started, in the host's words; names the directory if that is at fault."""
+    if not isinstance(e, OSError):
+        return str(e)
+    why = os.strerror(e.errno or errors.P9Error.code)
+    return f"{directory}: {why}" if directory and e.filename == directory else why
+
+
+class Leaf:
+    """What a session without children does: it runs one task after the other, here.
+
+    ``arg0``: what was run last; ``used``: something was.
+    """
+
+    def __init__(self, guard: Guard, options: Options) -> None:
+        self._guard = guard
+        self._options = options
+        self._stdin, self._stdout, self._stderr = Feed(), Spool(), Spool()
+        self._task: Task | None = None
+        self._ending: Ending | None = None
+        self._bell = Bell()
+        self.arg0 = ""
+
+    @property
+    def used(self) -> bool:
+        return self._task is not None
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None and self._ending is None
+
+    # --- the task ------------------------------------------------------------------------------
+
+    def exec(self, argv: list[str]) -> None:
+        """Start a task. Errors: `P9Error` "exec failed: WHY"; `Einuse` while one runs."""
+        if self.running:
+            raise errors.Einuse("exec failed: a task is running already")
+        if self._task is not None:
+            self._renew()
+        options = self._options
+        task = Task(self._guard, self._ended)
+        env = {**os.environ, **options.env} if options.env else os.environ
+        task.start([*argv, *options.args], options.dir, env, (self._stdin, self._stdout, self._stderr))
+        self._task, self._ending, self.arg0 = task, None, argv[0]
+        if options.nice:
+            task.nice(options.nice)
+        if options.timeout:
+            task.limit(options.timeout)
+
+    def _renew(self) -> None:
+        """Forget what the task before has left."""
+        self._stdout.close()
+        self._stderr.close()
+        self._stdout, self._stderr = Spool(), Spool()
+        self._stdin = Feed()
+
+    def _ended(self, ending: Ending) -> None:
+        self._ending = ending
+        self._stdin.close()
+        self._bell.ring()
+
+    def signal(self, number: int) -> None:
+        if self._task is not None and self.running:
+            self._task.signal(number)
+
+    def kill(self) -> None:
+        if self._task is not None and self.running:
+            self._task.kill()
+
+    def free(self) -> None:
+        """Kill what runs and let go of everything."""
+        if self._task is not None:
+            self._task.kill()
+        self._stdin.close()
+        self._stdout.close()
+        self._stderr.close()
+        self._bell.ring()
+
+    # --- its files -----------------------------------------------------------------------------
+
+    def read(self, c: Chan, name: str, count: int, offset: int) -> Maybe[bytes]:
+        """What the task has printed to ``name`` (stdout, stderr), from ``offset`` on."""
+        data = self._spool(name).read(count, offset)
+        if data is None:
+            return self._read_later(c, name, count, offset)
+        self._spool(name).advance(c, offset + len(data))
+        return data
+
+    async def _read_later(self, c: Chan, name: str, count: int, offset: int) -> bytes:
+        spool = self._spool(name)
+        spool.advance(c, offset)
+        while (data := spool.read(count, offset)) is None:
+            await spool.more()
+        spool.advance(c, offset + len(data))
+        return data
+
+    def forget(self, c: Chan, name: str) -> None:
+        """The Chan ``c``, on which ``name`` was read, is closed."""
+        self._spool(name).forget(c)
+
+    def _spool(self, name: str) -> Spool:
+        return self._stderr if name == "stderr" else self._stdout
+
+    def write(self, data: bytes) -> Maybe[int]:
+        """Give ``data`` to the task's standard input. Errors: `Ewclosed`."""
+        return len(data) if self._stdin.write(data) else self._write_later(len(data))
+
+    async def _write_later(self, count: int) -> int:
+        await self._stdin.wait()
+        return count
+
+    def close_input(self) -> None:
+        """End of file on the task's standard input."""
+        self._stdin.end()
+
+    last_writer_left = close_input
+
+    def status(self, number: int, opens: int, open_again: bool) -> str:
+        """The line of the status file."""
+        if self._task is None:
+            state = status.OPEN if open_again else status.CLOSED
+        else:
+            state = status.EXECUTE if self._ending is None else status.DONE
+        return status.status_line(number, opens, state, self._options.dir or os.getcwd(), self.arg0)
+
+    async def wait(self) -> str:
+        """The line of the wait file, once a task has ended."""
+        while self._ending is None:
+            await self._bell.wait()
+        return status.wait_line(*self._ending)

@@ -1,0 +1,510 @@
+"""Session: a directory with ten files, and the life of what is done through them.
+
+A session begins as a `Leaf`, which runs a task here; ``res`` makes a `Team` of it. The files pass what
+is read and written on to either. What is kept here is who owns the session, which of its files are
+open, and its end: a session is freed, with all that it runs and all that it has reserved, when the
+connection or the shell that cloned it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from typing import TYPE_CHECKING, Any
+
+from nsh import errors
+from nsh.errors import P9Error
+from nsh.kern.chan import Chan, Maybe, Path
+from nsh.kern.dev import AWRITE, Directory, File, Text, access_needed, up
+from nsh.kern.proc import RFCFDG, Proc
+from nsh.p9.const import OREAD
+from nsh.p9.stat import Dir
+from taskfs import ctl
+from taskfs.gather import Team, substitute
+from taskfs.hosts import Child, each
+from taskfs.run import Leaf
+
+if TYPE_CHECKING:
+    from taskfs.dev import TaskDevice
+
+IDLE = 600.0
+"""Seconds after which a session that has been used, and is not any more, is freed."""
+
+
+class Session(Directory):
+    """A session; ``number`` is its name. ``place``: the directory that the sessions are in, as its owner
+    came to it; ``proc``: who acts for the session in the name space of its owner.
+    """
+
+    def __init__(self, device: TaskDevice, number: int, owner: Proc, place: Path) -> None:
+        super().__init__(str(number), uid=owner.user)
+        self.device = device
+        self.number = number
+        self.place = place
+        self.options = ctl.Options()
+        self.opens = 0
+        self.idle_since = time.monotonic()
+        self.gone = False
+        self.proc = owner.fork(RFCFDG)
+        self.proc.args = ["taskfs", str(number)]
+        self._opened_again = False
+        self._writers = 0
+        self._lock = asyncio.Lock()
+        self._splices: set[asyncio.Task[None]] = set()
+        self._leaf = Leaf(device.guard, self.options)
+        self._team: Team | None = None
+        self._stay = owner.leader.atexit(self.release)
+        self._ctl = Ctl(self)
+        for node in (
+            Args(self), self._ctl, Env(self), Ns(self), Report(self, "status", self.status),
+            Output(self, "stderr", 0o444), Input(self), Stdio(self), Output(self, "stdout", 0o444),
+            Report(self, "wait", self.wait, counts=True),
+        ):  # fmt: skip
+            self.add(node)
+
+    # --- its Chans, and how many are open ------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        return self.place.child(self.name)
+
+    def chan(self) -> Chan:
+        """The session's directory, walked to."""
+        return Chan(self.device, self.qid, self.path, self)
+
+    def open_ctl(self, mode: int) -> Chan:
+        """The session's ctl, open, as the clone file gives it away."""
+        c = Chan(self.device, self._ctl.qid, self.path.child("ctl"), self._ctl)
+        c.mode = mode
+        self.opens += 1
+        return c
+
+    def opened(self) -> None:
+        """One of the files that count was opened."""
+        self._opened_again = self._opened_again or self.opens == 0
+        self.opens += 1
+
+    def closed(self) -> None:
+        self.opens -= 1
+        if self.opens == 0:
+            self._opened_again = False
+            self.idle_since = time.monotonic()
+
+    def writer_came(self) -> None:
+        self._writers += 1
+
+    def writer_left(self) -> None:
+        """A writer of the standard input has gone; with the last one it ends."""
+        self._writers -= 1
+        self.end_unwritten()
+
+    def writer_waits(self) -> None:
+        """One who was counted as a writer only keeps the file open."""
+        self._writers -= 1
+
+    def end_unwritten(self) -> None:
+        """End of file on the standard input, if nobody is left to write to it."""
+        if self._writers == 0 and not self.gone:
+            self.background(self.work.last_writer_left())
+
+    def background(self, work: Any) -> None:
+        """See to it that ``work``, if it is not done yet, gets done; its errors are nobody's."""
+        if inspect.isawaitable(work):
+            self.device.background(work)
+
+    # --- what the files say --------------------------------------------------------------------
+
+    @property
+    def work(self) -> Leaf | Team:
+        """What does the session's work: its children, or itself."""
+        return self._team or self._leaf
+
+    def alive(self) -> None:
+        """Raise `Ehungup` if the session was freed."""
+        if self.gone:
+            raise errors.Ehungup()
+
+    def status(self) -> Maybe[str]:
+        if self._team is not None:
+            return self._team.status()
+        return self._leaf.status(self.number, self.opens, self._opened_again)
+
+    async def wait(self) -> str:
+        lines = await self.work.wait()
+        self.alive()
+        return lines
+
+    # --- control words -------------------------------------------------------------------------
+
+    def exec(self, argv: list[str]) -> Maybe[None]:
+        """Start a task on every child, or here. Errors: `P9Error` with the ranks and why."""
+        if self._team is not None:
+            return self._exec(self._team, argv)
+        here = self.device.hosts.here.name
+        self._leaf.exec([substitute(arg, 0, 1, here) for arg in argv])
+        return None
+
+    async def _exec(self, team: Team, argv: list[str]) -> None:
+        async with self._lock:
+            self.alive()
+            await team.exec(argv)
+
+    def reserve(self, n: int, system: str, arch: str) -> Maybe[None]:
+        """Reserve ``n`` resources, all or none. Errors: `P9Error`, which names the hosts that failed."""
+        if n == 0:
+            self.device.check_host(system, arch)
+            return None
+        if self._leaf.running:
+            raise errors.Einuse("a task is running here already")
+        return self._reserve(n, system, arch)
+
+    async def _reserve(self, n: int, system: str, arch: str) -> None:
+        async with self._lock:
+            self.alive()
+            hosts = self.device.hosts
+            chosen = await hosts.choose(self, n, system, arch)
+            got: list[Child] = []
+            try:
+                results = await each(chosen, lambda host: self._clone(host, got))
+            except BaseException:
+                self._give_back(got)
+                raise
+            failed = {h.name: str(e) for h, e in zip(chosen, results, strict=True) if e is not None}
+            if failed or self.gone:
+                self._give_back(got)
+                raise P9Error("res: " + "; ".join(f"{name}: {why}" for name, why in failed.items()))
+            hosts.advance(n)
+            if self._team is None:
+                self._team = Team(self.options)
+            for child in _ranked(got, chosen):
+                self._adopt(self._team, child)
+
+    async def _clone(self, host: Any, got: list[Child]) -> None:
+        got.append(await host.clone(self))
+
+    def _adopt(self, team: Team, child: Child) -> None:
+        """Enter a child, and let its directory be seen as a subdirectory of ours."""
+        child.rank = len(team.children)
+        team.children.append(child)
+        child.host.enter(child)
+        node = Directory(str(child.rank), uid=self.uid)
+        self.add(node)
+        covered = Chan(self.device, node.qid, self.path.child(node.name), node)
+        child.bind(self.proc, covered)
+
+    def _give_back(self, children: list[Child]) -> None:
+        for child in children:
+            self.background(child.release(self.proc))
+
+    def signal(self, number: int) -> Maybe[None]:
+        """Send a signal to the process group of every task."""
+        if self._team is not None:
+            return self._team.command(f"signal {number.name}")  # type: ignore[attr-defined]
+        self._leaf.signal(number)
+        return None
+
+    def kill(self) -> Maybe[None]:
+        """Kill every task: SIGTERM, then SIGKILL."""
+        if self._team is not None:
+            return self._team.command("kill")
+        self._leaf.kill()
+        return None
+
+    def close_input(self) -> Maybe[None]:
+        """End of file on the standard input of every task."""
+        return self.work.close_input()
+
+    async def splice(self, path: str) -> None:
+        """Copy the file ``path`` of the owner's name space into the standard input. Errors: of opening it."""
+        fd = await self.proc.open(path, OREAD)
+        self.writer_came()
+        self._spliced(self._splice(fd))
+
+    def _spliced(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._splices.add(task)
+        task.add_done_callback(self._splices.discard)
+
+    async def _splice(self, fd: int) -> None:
+        try:
+            while data := await self.proc.read(fd, 65536):
+                taken = self.work.write(data)
+                if inspect.isawaitable(taken):
+                    await taken
+        except OSError:
+            pass  # who reads the session's output sees that input is missing; there is nobody else to tell
+        finally:
+            if not self.gone:
+                self.proc.close(fd)
+            self.writer_left()
+
+    def xsplice(self, a: int, b: int) -> None:
+        """Connect the output of child ``a`` to the input of child ``b``, until end of file."""
+        children = self._team.children if self._team is not None else []
+        if max(a, b) >= len(children):
+            raise P9Error(f"xsplice: no child {max(a, b)}")
+        self._spliced(self._xsplice(children[a], children[b]))
+
+    async def _xsplice(self, a: Child, b: Child) -> None:
+        try:
+            await a.hold()
+            await b.hold()
+            at = 0
+            while data := await _now(a.read("stdout", 65536, at)):
+                await _now(b.write("stdin", data))
+                at += len(data)
+            await b.command("closein")
+        except OSError:
+            pass  # one of the two has ended
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def detach(self) -> None:
+        """Outlive the connection that cloned the session."""
+        self._stay()
+
+    def release(self) -> None:
+        """Give everything back, kill what runs, and be gone."""
+        if self.gone:
+            return
+        self.gone = True
+        self._stay()
+        self.device.forget(self)
+        for task in self._splices:
+            task.cancel()
+        self._leaf.free()
+        if self._team is not None:
+            self._team.free()
+            self._give_back(self._team.children)
+        self.proc.exit()
+
+    def remove(self, c: Chan) -> None:
+        """remove(5) of the directory is `release`. Errors: `Eperm` for anybody but the owner."""
+        if up().user != self.uid:
+            raise errors.Eperm()
+        self.release()
+
+
+def _ranked(got: list[Child], chosen: list[Any]) -> list[Child]:
+    """The children in the order in which their hosts were chosen; those of one host by their numbers."""
+    got.sort(key=lambda child: child.number)
+    waiting: dict[Any, list[Child]] = {}
+    for child in got:
+        waiting.setdefault(child.host, []).append(child)
+    return [waiting[host].pop(0) for host in chosen]
+
+
+async def _now(result: Any) -> Any:
+    return await result if inspect.isawaitable(result) else result
+
+
+# --- the files ---------------------------------------------------------------------------------
+
+
+class SessionFile(File):
+    """A file of a session. ``counts``: its open descriptors are counted in status."""
+
+    counts = False
+
+    def __init__(self, session: Session, name: str, perm: int) -> None:
+        super().__init__(name, perm, uid=session.uid)
+        self.session = session
+
+    def open(self, c: Chan, mode: int) -> Chan | None:
+        self.session.alive()
+        if self.counts:
+            self.session.opened()
+        return None
+
+    def close(self, c: Chan) -> None:
+        if self.counts:
+            self.session.closed()
+
+    def wstat(self, c: Chan, d: Dir) -> None:
+        """Truncation and times are accepted and mean nothing, for those who open with truncation."""
+        if d.touched() - {"length", "atime", "mtime"} or (d.touched() & {"length"} and d.length):
+            raise errors.Eperm()
+
+
+class Ctl(SessionFile):
+    """ctl: takes commands; a read gives the session's number."""
+
+    counts = True
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, "ctl", 0o660)
+
+    def read(self, c: Chan, count: int, offset: int) -> bytes:
+        return str(self.session.number).encode()[offset : offset + count]
+
+    def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
+        self.session.alive()
+        done = ctl.run(self.session, bytes(data).decode("utf-8", "surrogateescape"))
+        return _written(done, len(data)) if inspect.isawaitable(done) else len(data)
+
+    def close(self, c: Chan) -> None:
+        super().close(c)
+        if self.session.options.killonclose and not self.session.gone:
+            self.session.background(self.session.kill())
+
+
+async def _written(done: Any, count: int) -> int:
+    await done
+    return count
+
+
+class Args(SessionFile):
+    """args: words that are put behind those of exec; each open begins anew."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, "args", 0o222)
+
+    def open(self, c: Chan, mode: int) -> Chan | None:
+        self.session.options.args = []
+        return super().open(c, mode)
+
+    def write(self, c: Chan, data: bytes, offset: int) -> int:
+        text = bytes(data).decode("utf-8", "surrogateescape")
+        self.session.options.args += [word for line in ctl.split(text) for word in line]
+        return len(data)
+
+
+class Env(SessionFile):
+    """env: lines NAME=VALUE, added to the environment of the tasks; NAME= alone empties it."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, "env", 0o222)
+
+    def write(self, c: Chan, data: bytes, offset: int) -> int:
+        lines = bytes(data).decode("utf-8", "surrogateescape").splitlines()
+        pairs = [line.partition("=") for line in lines if line]
+        if any(not name or not equals or "\0" in value for name, equals, value in pairs):
+            raise P9Error("env: a line is NAME=VALUE")
+        self.session.options.env.update((name, value) for name, _, value in pairs)
+        return len(data)
+
+
+class Ns(SessionFile):
+    """ns: namespace(6) lines for the tasks."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, "ns", 0o660)
+
+    def read(self, c: Chan, count: int, offset: int) -> bytes:
+        return self.session.options.ns[offset : offset + count]
+
+    def write(self, c: Chan, data: bytes, offset: int) -> int:
+        self.session.options.ns += bytes(data)
+        return len(data)
+
+
+class Report(SessionFile):
+    """status and wait: a text that is made when it is read from the start."""
+
+    def __init__(self, session: Session, name: str, make: Any, counts: bool = False) -> None:
+        super().__init__(session, name, 0o444)
+        self.counts = counts
+        self._text = Text(name, make)
+
+    def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
+        self.session.alive()
+        return self._text.read(c, count, offset)
+
+
+class Output(SessionFile):
+    """stdout, stderr: what the tasks print; a read waits for it, and ends when they have."""
+
+    counts = True
+
+    def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
+        self.session.alive()
+        name = "stderr" if self.name == "stderr" else "stdout"
+        return self.session.work.read(c, name, count, offset)
+
+    def close(self, c: Chan) -> None:
+        super().close(c)
+        self.session.work.forget(c, self.name)
+
+
+class _Writer:
+    """One descriptor that is open for writing to the standard input.
+
+    A parent session keeps the stdin of its children open, and is a writer only while one of its own
+    clients is. It says so by empty writes: the first, before any other, means "I only hold this open";
+    after that one means "I have written all".
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._fresh = True
+        self._counted = True
+        session.writer_came()
+
+    def write(self, data: bytes) -> Maybe[int]:
+        session = self._session
+        session.alive()
+        if data:
+            self._fresh = False
+            if not self._counted:
+                self._counted = True
+                session.writer_came()
+            return session.work.write(data)
+        if self._fresh:
+            self._fresh = self._counted = False
+            session.writer_waits()
+        else:
+            self.close()
+            session.end_unwritten()
+        return 0
+
+    def close(self) -> None:
+        if self._counted:
+            self._counted = False
+            self._session.writer_left()
+
+
+class Input(SessionFile):
+    """stdin: what is written goes to the tasks; when the last writer closes, they see the end."""
+
+    counts = True
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, "stdin", 0o222)
+
+    def open(self, c: Chan, mode: int) -> Chan | None:
+        super().open(c, mode)
+        c.dirpos = _Writer(self.session)
+        return None
+
+    def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
+        writer: _Writer = c.dirpos
+        return writer.write(bytes(data))
+
+    def close(self, c: Chan) -> None:
+        super().close(c)
+        c.dirpos.close()
+
+
+class Stdio(Output):
+    """stdio: reads as stdout, writes as stdin."""
+
+    counts = False
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, "stdio", 0o660)
+
+    def open(self, c: Chan, mode: int) -> Chan | None:
+        super().open(c, mode)
+        if access_needed(mode) & AWRITE:
+            c.dirpos = _Writer(self.session)
+        return None
+
+    def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
+        writer: _Writer = c.dirpos
+        return writer.write(bytes(data))
+
+    def close(self, c: Chan) -> None:
+        super().close(c)
+        if c.dirpos is not None:
+            c.dirpos.close()

@@ -1,0 +1,66 @@
+"""The lines in which taskfs reports: status, wait, and the words in them. Only text is made here."""
+
+from __future__ import annotations
+
+import os
+
+from nsh.kern.namec import quote
+
+CLOSED, OPEN, EXECUTE, DONE, LOST = "Closed", "Open", "Execute", "Done", "Lost"
+
+
+def status_line(number: int | str, opens: int, state: str, directory: str, arg0: str) -> str:
+    """``cmd/N OPENS STATE DIR ARG0``, the names quoted as rc does."""
+    return f"cmd/{number} {opens} {state} {quote(directory)} {quote(arg0)}\n"
+
+
+def wait_line(pid: int, user: int, system: int, real: int, why: str) -> str:
+    """``PID USER SYS REAL 'WHY'``, times in milliseconds; the last word is always quoted."""
+    return f"{pid} {user} {system} {real} '{why}'\n"
+
+
+def reason(code: int) -> str:
+    """What a status of wait(2) says: '' for success, ``exit: 3``, ``signal: 9``."""
+    if os.WIFSIGNALED(code):
+        return f"signal: {os.WTERMSIG(code)}"
+    exit_code = os.WEXITSTATUS(code)
+    return f"exit: {exit_code}" if exit_code else ""
+
+
+def as_lost(lines: str) -> str:
+    """Status lines that were true once, of tasks that cannot be asked any more."""
+    made = []
+    for line in lines.splitlines():
+        name, opens, state, rest = line.split(" ", 3)
+        made.append(f"{name} {opens} {state if state == DONE else LOST} {rest}\n")
+    return "".join(made)
+
+
+def prefixed(lines: str, prefix: str) -> str:
+    """Every line with ``prefix`` in front."""
+    return "".join(f"{prefix}{line}\n" for line in lines.splitlines())
+
+
+def ranks(numbers: list[int]) -> str:
+    """``2,5-7``: ranks as a person would write them down."""
+    parts: list[str] = []
+    runs: list[list[int]] = []
+    for n in sorted(numbers):
+        if runs and n == runs[-1][1] + 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    for first, last in runs:
+        if last - first < 2:
+            parts.extend(str(n) for n in range(first, last + 1))
+        else:
+            parts.append(f"{first}-{last}")
+    return ",".join(parts)
+
+
+def failures(failed: dict[int, str]) -> str:
+    """``2,5: exec failed: ...; 3: ...``: what went wrong at which rank, equal reasons together."""
+    by_reason: dict[str, list[int]] = {}
+    for rank, why in failed.items():
+        by_reason.setdefault(why, []).append(rank)
+    return "; ".join(f"{ranks(at)}: {why}" for why, at in by_reason.items())

@@ -1,0 +1,165 @@
+"""No byte of input or output is lost, doubled or mixed, whoever reads when."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from nsh import errors
+from nsh.p9.const import OWRITE
+from taskfs import spool
+from tests.taskfs.world import world
+
+
+async def test_output_can_be_read_again_from_the_start() -> None:
+    async with world() as w:
+        s = await w.team(3, "exec sh -c 'echo one %r; echo two %r'")
+        whole = "".join(f"one {r}\ntwo {r}\n" for r in range(3))
+        for _ in range(2):
+            assert await w.cat(f"{s}/stdout") == whole
+        fd = await w.p.open(f"{s}/stdout")
+        assert await w.p.readall(fd) == whole.encode()
+        assert await w.p.pread(fd, 5, 0) == whole.encode()[:5]
+        w.p.close(fd)
+
+
+async def test_a_read_waits_for_exec_and_can_be_given_up() -> None:
+    async with world() as w:
+        s = await w.team(2)
+        given_up = asyncio.create_task(w.cat(f"{s}/stdout"))
+        reading = asyncio.create_task(w.cat(f"{s}/stdout"))
+        await asyncio.sleep(0.05)
+        given_up.cancel()
+        await w.echo("exec echo done", f"{s}/ctl")
+        assert await reading == "done\ndone\n"
+        assert given_up.cancelled()
+
+
+async def test_input_goes_to_every_child_and_ends_with_the_last_writer() -> None:
+    async with world() as w:
+        s = await w.team(3, "exec cat")
+        one = await w.p.open(f"{s}/stdin", OWRITE)
+        other = await w.p.open(f"{s}/stdin", OWRITE)
+        await w.p.write(one, b"a\n")
+        w.p.close(one)
+        await w.p.write(other, b"b\n")
+        w.p.close(other)
+        assert await w.cat(f"{s}/stdout") == "a\nb\n" * 3
+
+
+async def test_closein_ends_the_input_at_once() -> None:
+    async with world() as w:
+        s = await w.team(2, "exec cat", "closein")
+        assert await w.cat(f"{s}/stdout") == ""
+        assert await w.refusal("late", f"{s}/stdin") == "write on closed pipe"
+
+
+async def test_inmode_lines_deals_whole_lines_out() -> None:
+    async with world() as w:
+        s = await w.team(3, "inmode lines", "exec cat")
+        fd = await w.p.open(f"{s}/stdin", OWRITE)
+        sent = [f"line {n}" for n in range(30)]
+        text = "\n".join(sent)
+        for at in range(0, len(text), 7):  # lines do not arrive in one piece
+            await w.p.write(fd, text[at : at + 7].encode())
+        w.p.close(fd)
+        got = [(await w.cat(f"{s}/{rank}/stdout")).splitlines() for rank in range(3)]
+        assert sorted(line for lines in got for line in lines) == sorted(sent)
+        assert all(got)
+
+
+@pytest.mark.parametrize(("label", "prefix"), [("none", ""), ("rank", "%r: "), ("host", "%h: ")])
+@pytest.mark.parametrize("outmode", ["child", "line"])
+async def test_lines_stay_whole_and_get_their_label(outmode: str, label: str, prefix: str) -> None:
+    async with world() as w:
+        s = await w.team(3, f"outmode {outmode}", f"label {label}")
+        await w.echo(
+            "exec sh -c 'for i in 1 2 3; do printf x; sleep 0.01; echo $i; done; printf end'", f"{s}/ctl"
+        )
+        text = await w.cat(f"{s}/stdout")
+        host = os.uname().nodename
+        prefixes = [prefix.replace("%r", str(r)).replace("%h", host) for r in range(3)]
+        for mine in set(prefixes):
+            for line in ("x1\n", "x2\n", "x3\n", "end"):
+                assert text.count(mine + line) == prefixes.count(mine)
+        if outmode == "child":
+            assert text == "".join(f"{p}x1\n{p}x2\n{p}x3\n{p}end" for p in prefixes)
+
+
+async def test_raw_output_has_every_byte_of_every_child() -> None:
+    async with world() as w:
+        s = await w.team(4, "outmode raw", "exec head -c 300000 /dev/zero")
+        assert len(await w.cat(f"{s}/stdout")) == 4 * 300000
+
+
+async def test_more_output_than_memory_holds_comes_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "MEMORY", 1 << 16)
+    monkeypatch.setattr(spool, "SEGMENT", 1 << 18)
+    async with world() as w:
+        s = await w.team(2, "exec seq 200000")
+        expected = "".join(f"{n}\n" for n in range(1, 200001))
+        assert await w.cat(f"{s}/wait")
+        assert await w.cat(f"{s}/stdout") == expected * 2
+        assert await w.cat(f"{s}/1/stdout") == expected
+
+
+async def test_at_the_quota_a_task_is_held_back_until_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "MEMORY", 1 << 16)
+    monkeypatch.setattr(spool, "SEGMENT", 1 << 16)
+    monkeypatch.setattr(spool.Spool.__init__, "__defaults__", (1 << 18,))
+    async with world() as w:
+        s = await w.team(2, "exec seq 300000")
+        expected = "".join(f"{n}\n" for n in range(1, 300001))
+        got = await w.cat(f"{s}/stdout")
+        assert got == expected * 2
+        fd = await w.p.open(f"{s}/0/stdout")
+        with pytest.raises(OSError, match="output no longer kept"):
+            await w.p.read(fd)
+        w.p.close(fd)
+
+
+async def test_input_that_the_task_does_not_read_holds_the_writer_back() -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("exec sh -c 'read line; sleep 100'", f"{s}/ctl")
+        fd = await w.p.open(f"{s}/stdin", OWRITE)
+        writing = asyncio.create_task(w.p.write(fd, b"x" * (1 << 20)))
+        await asyncio.sleep(0.1)
+        assert not writing.done()
+        await w.echo("kill", f"{s}/ctl")
+        with pytest.raises(errors.Ewclosed):
+            await writing
+        w.p.close(fd)
+
+
+async def test_a_child_that_has_closed_its_input_is_skipped() -> None:
+    async with world() as w:
+        s = await w.team(2, "exec sh -c 'test %r = 0 && exec <&-; cat'")
+        fd = await w.p.open(f"{s}/stdin", OWRITE)
+        assert await w.cat(f"{s}/0/wait")
+        await w.p.write(fd, b"still here\n")
+        w.p.close(fd)
+        assert await w.cat(f"{s}/1/stdout") == "still here\n"
+        assert await w.refusal("gone", f"{s}/stdin") == "write on closed pipe"
+
+
+async def test_splice_and_xsplice_connect_files_and_children(tmp_path: os.PathLike[str]) -> None:
+    source = os.path.join(tmp_path, "words")
+    with open(source, "w") as file:
+        file.write("pear\napple\nfig\n")
+    async with world() as w:
+        s = await w.team(2)
+        await w.echo("exec cat", f"{s}/0/ctl")
+        await w.echo("exec sort", f"{s}/1/ctl")
+        await w.echo("xsplice 0 1", f"{s}/ctl")
+        await w.echo(f"splice {source}", f"{s}/0/ctl")
+        assert await w.cat(f"{s}/1/stdout") == "apple\nfig\npear\n"
+
+
+async def test_many_children_at_once() -> None:
+    async with world() as w:
+        s = await w.team(100, "exec echo %r")
+        assert await w.cat(f"{s}/stdout") == "".join(f"{n}\n" for n in range(100))
+        assert len(await w.ls(s)) == 110

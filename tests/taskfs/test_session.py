@@ -1,0 +1,266 @@
+"""A session's directory, its control words, and its life, on one host."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from nsh import errors
+from nsh.kern.proc import RFNOTEG
+from nsh.p9.const import ORDWR, OWRITE
+from tests.taskfs.world import SESSION_FILES, world
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def _pid(w: object, session: str) -> int:
+    """The process id that ``sh -c 'echo $$; ...'`` has printed."""
+    p = w.p  # type: ignore[attr-defined]
+    fd = await p.open(f"{session}/stdout")
+    try:
+        return int(await p.read(fd))
+    finally:
+        p.close(fd)
+
+
+async def test_clone_gives_the_lowest_free_number_without_a_newline() -> None:
+    async with world() as w:
+        assert [await w.cat("/task/remote/clone") for _ in range(3)] == ["0", "1", "2"]
+        await w.echo("release", "/task/remote/1/ctl")
+        assert await w.ls("/task/remote") == sorted(["0", "2", "arch", "clone", "env", "fs", "ns", "status"])
+        assert [await w.cat("/task/remote/clone") for _ in range(2)] == ["1", "3"]
+
+
+async def test_a_session_has_ten_files_and_then_a_directory_for_each_resource() -> None:
+    async with world() as w:
+        s = await w.clone()
+        assert await w.ls(s) == SESSION_FILES
+        await w.echo("res 4", f"{s}/ctl")
+        assert await w.ls(s) == sorted(["0", "1", "2", "3", *SESSION_FILES])
+        for rank in range(4):
+            assert await w.ls(f"{s}/{rank}") == SESSION_FILES
+        await w.echo("res 1", f"{s}/ctl")
+        assert "4" in await w.ls(s)
+
+
+async def test_modes_are_those_of_the_manual() -> None:
+    async with world() as w:
+        s = await w.clone()
+        modes = {entry.name: entry.mode for entry in await w.p.readdir(s)}
+        assert {modes[name] for name in ("ctl", "stdio", "ns")} == {0o660}
+        assert {modes[name] for name in ("args", "env", "stdin")} == {0o222}
+        assert {modes[name] for name in ("stdout", "stderr", "status", "wait")} == {0o444}
+
+
+async def test_status_counts_what_the_parent_holds_open() -> None:
+    async with world() as w:
+        s = await w.team(2)
+        here = os.getcwd()
+        assert await w.cat(f"{s}/status") == f"cmd/1 1 Closed {here} ''\ncmd/2 1 Closed {here} ''\n"
+        assert await w.cat(f"{s}/1/status") == f"cmd/2 1 Closed {here} ''\n"
+        await w.echo("exec echo hi", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdio") == "hi\nhi\n"
+        assert await w.cat(f"{s}/stderr") == ""
+        assert await w.cat(f"{s}/wait")
+        assert await w.cat(f"{s}/status") == f"cmd/1 5 Done {here} echo\ncmd/2 5 Done {here} echo\n"
+
+
+async def test_a_leaf_is_open_while_somebody_has_it_open_again() -> None:
+    async with world() as w:
+        s = await w.clone()
+        assert (await w.cat(f"{s}/status")).split()[1:3] == ["0", "Closed"]
+        fd = await w.p.open(f"{s}/ctl", ORDWR)
+        assert (await w.cat(f"{s}/status")).split()[1:3] == ["1", "Open"]
+        w.p.close(fd)
+        assert (await w.cat(f"{s}/status")).split()[1:3] == ["0", "Closed"]
+
+
+async def test_dir_env_args_and_substitution_reach_the_task() -> None:
+    async with world() as w:
+        s = await w.team(2, "dir /usr")
+        await w.echo("COLOUR=red green", f"{s}/env")
+        await w.echo("last 'one more'", f"{s}/args")
+        await w.echo("exec sh -c 'pwd; echo $COLOUR; echo $2 %r/%n' sh", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "".join(
+            f"/usr\nred green\none more {rank}/2\n" for rank in range(2)
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("frob a 'b c'", "unknown control message \"frob a 'b c'\""),
+        ("res", 'wrong #args in control message "res"'),
+        ("res x", 'bad argument in control message "res x"'),
+        ("res -1", 'bad argument in control message "res -1"'),
+        ("exec", 'wrong #args in control message "exec"'),
+        ("kill now", 'wrong #args in control message "kill now"'),
+        ("outmode sideways", 'bad argument in control message "outmode sideways"'),
+        ("signal NOSUCH", 'bad argument in control message "signal NOSUCH"'),
+        ("timeout -3", 'bad argument in control message "timeout -3"'),
+        ("res 2\nfrob", 'unknown control message "frob"'),
+        ("dir 'a", 'unclosed quote in control message "dir \'a"'),
+        ("exec /no/such/program", "exec failed: No such file or directory"),
+        ("  \n", "empty control message"),
+    ],
+)
+async def test_a_refused_message_says_why_and_changes_nothing(text: str, error: str) -> None:
+    async with world() as w:
+        s = await w.clone()
+        before = await w.cat(f"{s}/status")
+        assert await w.refusal(text, f"{s}/ctl") == error
+        assert await w.cat(f"{s}/status") == before
+        assert await w.ls(s) == SESSION_FILES
+
+
+async def test_a_failed_exec_names_the_ranks_and_the_others_run_on() -> None:
+    async with world() as w:
+        s = await w.team(4)
+        await w.echo("dir /no/such/place", f"{s}/2/ctl")
+        assert (
+            await w.refusal("exec echo here", f"{s}/ctl")
+            == "2: exec failed: /no/such/place: No such file or directory"
+        )
+        assert await w.cat(f"{s}/stdout") == "here\n" * 3
+        assert await w.refusal("exec /nosuch", f"{s}/ctl") == (
+            "0,1,3: exec failed: No such file or directory; "
+            "2: exec failed: /no/such/place: No such file or directory"
+        )
+
+
+async def test_wait_says_how_each_task_ended() -> None:
+    async with world() as w:
+        s = await w.team(3)
+        await w.echo("exec sh -c 'exit %r'", f"{s}/ctl")
+        lines = (await w.cat(f"{s}/wait")).splitlines()
+        host = os.uname().nodename
+        assert [line.split(" ", 6)[0:2] for line in lines] == [[str(r), host] for r in range(3)]
+        assert [line.split(" ", 6)[6] for line in lines] == ["''", "'exit: 1'", "'exit: 2'"]
+        assert await w.cat(f"{s}/wait") == "\n".join(lines) + "\n"
+
+
+async def test_timeout_and_signals_end_a_task_and_wait_says_so() -> None:
+    async with world() as w:
+        s = await w.team(1, "timeout 0.1", "exec sleep 100")
+        assert (await w.cat(f"{s}/wait")).endswith(" 'timeout'\n")
+        t = await w.team(2, "exec sleep 100", "signal USR1")
+        assert [line[-11:] for line in (await w.cat(f"{t}/wait")).splitlines()] == ["'signal: 10'"[-11:]] * 2
+
+
+async def test_onfail_stop_kills_the_others_when_one_fails() -> None:
+    async with world() as w:
+        s = await w.team(3, "onfail stop", "exec sh -c 'test %r != 1 || exit 7; sleep 100'")
+        ends = [line.split("'")[1] for line in (await w.cat(f"{s}/wait")).splitlines()]
+        assert ends == ["signal: 15", "exit: 7", "signal: 15"]
+
+
+async def test_release_kills_the_process_group_and_frees_the_children() -> None:
+    async with world() as w:
+        s = await w.team(2)
+        await w.echo("exec sh -c 'sleep 100 & echo $!; wait'", f"{s}/ctl")
+        pid = await _pid(w, f"{s}/0")
+        assert _alive(pid)
+        await w.echo("release", f"{s}/ctl")
+        assert await w.ls("/task/remote") == ["arch", "clone", "env", "fs", "ns", "status"]
+        await w.device.settled()
+        assert not _alive(pid)
+
+
+async def test_a_task_that_ignores_sigterm_is_killed_all_the_same() -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("exec sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done'", f"{s}/ctl")
+        pid = await _pid(w, s)
+        await w.p.remove(s)
+        await w.device.settled()
+        assert not _alive(pid)
+
+
+async def test_a_session_ends_with_the_process_that_leads_its_owner() -> None:
+    async with world() as w:
+        client = w.p.fork(RFNOTEG)
+        fd = await w.on_behalf_of(client, client.open("/task/remote/clone", ORDWR))
+        number = (await client.read(fd)).decode()
+        await client.write(fd, b"res 2\nexec sleep 100")
+        assert (await w.cat(f"/task/remote/{number}/status")).count("Execute") == 2
+        client.exit()
+        assert await w.ls("/task/remote") == ["arch", "clone", "env", "fs", "ns", "status"]
+        await w.device.settled()
+
+
+async def test_a_detached_session_stays() -> None:
+    async with world() as w:
+        client = w.p.fork(RFNOTEG)
+        fd = await w.on_behalf_of(client, client.open("/task/remote/clone", ORDWR))
+        await client.write(fd, b"detach")
+        client.exit()
+        assert "0" in await w.ls("/task/remote")
+        await w.echo("release", "/task/remote/0/ctl")
+
+
+async def test_killonclose_kills_when_the_ctl_is_closed() -> None:
+    async with world() as w:
+        fd = await w.p.open("/task/remote/clone", ORDWR)
+        await w.p.write(fd, b"killonclose\nexec sleep 100")
+        w.p.close(fd)
+        assert (await w.cat("/task/remote/0/wait")).endswith("'signal: 15'\n")
+
+
+async def test_what_is_this_hosts_own_is_shown_to_its_owner_only() -> None:
+    async with world() as w:
+        assert await w.cat("/task/remote/arch/os") == "Linux"
+        assert await w.cat("/task/remote/env/PATH") == os.environ["PATH"]
+        w.p.authenticated = False
+        for name in ("arch", "env", "fs", "ns", "status"):
+            with pytest.raises(PermissionError, match="permission denied"):
+                await w.p.readdir(f"/task/remote/{name}")
+        with pytest.raises(OSError, match="does not exist"):
+            await w.cat("/task/remote/env/PATH")
+
+
+async def test_a_freed_session_answers_nobody_who_still_has_it_open() -> None:
+    async with world() as w:
+        s = await w.clone()
+        fd = await w.p.open(f"{s}/stdout")
+        reading = asyncio.create_task(w.p.read(fd))
+        await asyncio.sleep(0)
+        await w.p.remove(s)
+        assert await reading == b""
+        with pytest.raises(errors.Ehungup):
+            await w.p.read(fd)
+        w.p.close(fd)
+
+
+async def test_the_device_works_walked_by_its_own_name() -> None:
+    async with world() as w:
+        number = await w.cat("#T/remote/clone")
+        s = f"#T/remote/{number}"
+        await w.echo("res 3", f"{s}/ctl")
+        await w.echo("exec echo %r", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "0\n1\n2\n"
+
+
+async def test_res_can_ask_for_a_kind_of_host() -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo(f"res 1 Linux {os.uname().machine}", f"{s}/ctl")
+        assert await w.refusal("res 1 Plan9", f"{s}/ctl") == "this host runs Linux, not Plan9"
+        assert await w.refusal("res 0 * sparc", f"{s}/ctl") == f"this host is {os.uname().machine}, not sparc"
+        assert await w.ls(s) == sorted(["0", *SESSION_FILES])
+
+
+async def test_opening_for_writing_may_truncate() -> None:
+    async with world() as w:
+        s = await w.clone()
+        fd = await w.p.create(f"{s}/ctl", OWRITE)
+        await w.p.write(fd, b"exec true")
+        w.p.close(fd)
+        assert (await w.cat(f"{s}/wait")).endswith("''\n")
