@@ -351,7 +351,7 @@ class Device:
 
     def check(self, node: File, mode: int) -> None:
         """Raise unless the current process may open ``node`` with ``mode``."""
-        if node.directory and mode & ~(ORCLOSE | OEXEC):
+        if node.directory and mode & ~ORCLOSE not in (OREAD, OEXEC):
             raise errors.Eperm()
         uid = node.uid or self.eve
         check_permission(up().user, uid, node.gid or uid, node.perm, access_needed(mode))
@@ -419,6 +419,10 @@ class Device:
 
     def stream(self, c: Chan) -> Stream | None:
         """The open Chan as a Stream, where it is one (a network connection); it then owns the Chan."""
+        return None
+
+    def fileno(self, c: Chan) -> int | None:
+        """The host's descriptor behind the open Chan, for a host program to inherit, where there is one."""
         return None
 
 

@@ -331,7 +331,7 @@ async def create(p: Proc, text: str, mode: int, perm: int) -> Chan:
     found = await _existing(parent, last, pgrp)
     if found is None:
         try:
-            return await _create_in(parent, pgrp, last, mode, perm)
+            return await _create_in(parent, pgrp, last, mode & ~OEXCL, perm)
         except OSError:
             # somebody else may have made it in the meantime
             found = await _existing(parent, last, pgrp)
