@@ -1,0 +1,87 @@
+"""The command line of nsh: which shell to run, or which tool."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nsh.rc.session import Options
+
+USAGE = """usage: nsh [-exils] [--debug] [file [arg ...]]
+       nsh [-exils] -c command [arg ...]
+       nsh replay [-kv] [--update] [--timeout seconds] transcript
+       nsh --version | --help"""
+
+FLAGS = "exils"
+
+
+class Usage(Exception):
+    """nsh was called wrongly; the text says how, and may be empty."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run nsh with these arguments (``sys.argv[1:]``); returns the exit code."""
+    args = sys.argv[1:] if argv is None else list(argv)
+    if args[:1] == ["--version"]:
+        from nsh import __version__
+
+        print(f"nsh {__version__}")
+        return 0
+    if args[:1] == ["--help"]:
+        print(USAGE)
+        return 0
+    if args[:1] == ["replay"]:
+        from nsh.replay import main as replay
+
+        return replay(args[1:])
+    debug = args[:1] == ["--debug"]
+    try:
+        options = _options(args[debug:])
+    except Usage as e:
+        print(f"nsh: {e}\n{USAGE}" if str(e) else USAGE, file=sys.stderr)
+        return 1
+    return _shell(options, debug)
+
+
+def _options(args: list[str]) -> Options:
+    """Take the flags off the arguments. Raises `Usage`."""
+    from nsh.rc.session import Options
+
+    flags: set[str] = set()
+    while args and args[0].startswith("-") and len(args[0]) > 1:
+        word = args.pop(0)
+        if word == "--":
+            break
+        for at, letter in enumerate(word[1:], 2):
+            if letter == "c":
+                text = word[at:] or (args.pop(0) if args else None)
+                if text is None:
+                    raise Usage("-c needs a command")
+                return Options(frozenset(flags), text, None, args)
+            if letter not in FLAGS:
+                raise Usage(f"unknown flag -{letter}" if word[1] != "-" else f"unknown option {word}")
+            flags.add(letter)
+    return Options(frozenset(flags), None, args[0] if args else None, args[1:])
+
+
+def _shell(options: Options, debug: bool) -> int:
+    """Run the shell; what should not happen is told in one line, with ``debug`` in full."""
+    import asyncio
+
+    from nsh.rc.session import main as session
+
+    sys.setrecursionlimit(6000)  # functions of rc may call each other deeper than Python's default allows
+    try:
+        return asyncio.run(session(options), debug=debug)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as e:
+        if debug:
+            raise
+        print(f"nsh: internal error: {type(e).__name__}: {e} (--debug tells more)", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,294 @@
+"""Open descriptors of the host as Chans: the shell's own 0, 1 and 2, and the pipes between programs.
+
+A descriptor that was inherited, or that a host program will inherit, is shared with that program: setting
+O_NONBLOCK on it would change it under the other's feet. So it stays as it is. Where a read or a write may
+have to wait (pipes, terminals, sockets) a second way to the same file is used, that is ours alone: the
+file is opened once more through /proc, without blocking. Where the kernel does not allow that, nothing
+is tried before the descriptor says that it is ready.
+
+A Chan of this device is a stream: it reads and writes where the host's descriptor stands, whatever offset
+it is asked for, because the position is shared with other programs too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import errno
+import os
+import socket
+import stat
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
+from nsh import errors
+from nsh.kern.chan import Chan, Maybe, Path
+from nsh.kern.dev import Device
+from nsh.kern.proc import System
+from nsh.p9.const import ORDWR, OREAD, OWRITE
+from nsh.p9.stat import Dir, Qid
+
+T = TypeVar("T")
+
+_MODES = {os.O_RDONLY: OREAD, os.O_WRONLY: OWRITE, os.O_RDWR: ORDWR}
+
+
+class Kind(enum.Enum):
+    """How a descriptor is read and written."""
+
+    FILE = "answers at once, or as fast as a disk"
+    STREAM = "may have to wait: a pipe, a terminal"
+    SOCKET = "may have to wait, and can be told not to"
+
+
+def _kind(fd: int) -> Kind:
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISSOCK(mode):
+        return Kind.SOCKET
+    if stat.S_ISFIFO(mode) or os.isatty(fd):
+        return Kind.STREAM
+    return Kind.FILE
+
+
+class HostFd:
+    """One open descriptor. ``own``: it is closed with the Chan."""
+
+    __slots__ = ("_again", "_reading", "_writing", "fd", "kind", "own")
+
+    def __init__(self, fd: int, own: bool) -> None:
+        self.fd = fd
+        self.own = own
+        self.kind = _kind(fd)
+        self._again: int | None = None  # the same file, opened once more; -1 when it could not be
+        self._reading = asyncio.Lock()
+        self._writing = asyncio.Lock()
+
+    def close(self) -> None:
+        if self._again is not None and self._again >= 0:
+            os.close(self._again)
+        self._again = -1
+        if self.own:
+            os.close(self.fd)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def read(self, count: int) -> Maybe[bytes]:
+        if self._reading.locked():
+            return self._read_later(count)
+        try:
+            return self._read_now(count)
+        except BlockingIOError:
+            return self._read_later(count)
+
+    async def _read_later(self, count: int) -> bytes:
+        async with self._reading:
+            if self.kind is Kind.FILE:
+                return await asyncio.to_thread(os.read, self.fd, count)
+            return await self._when_ready(False, lambda: self._read_now(count), lambda fd: os.read(fd, count))
+
+    def _read_now(self, count: int) -> bytes:
+        """What is there; BlockingIOError when one would have to wait."""
+        if self.kind is Kind.SOCKET:
+            with _Socket(self.fd) as s:
+                return s.recv(count, socket.MSG_DONTWAIT)
+        if self.kind is Kind.STREAM:
+            return os.read(self._nonblocking(), count)
+        buffer = bytearray(count)
+        try:
+            got = os.preadv(self.fd, [buffer], -1, os.RWF_NOWAIT)
+        except BlockingIOError:
+            raise
+        except OSError:  # a device, or a file system, that does not know about not waiting
+            return os.read(self.fd, count)
+        return bytes(memoryview(buffer)[:got])
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> Maybe[int]:
+        if self._writing.locked():
+            return self._write_later(data, 0)
+        try:
+            taken = self._write_now(data)
+        except BlockingIOError:
+            taken = 0
+        return taken if taken == len(data) else self._write_later(data, taken)
+
+    async def _write_later(self, data: bytes, taken: int) -> int:
+        """Write the rest; a descriptor takes all of a write, or fails."""
+        async with self._writing:
+            view = memoryview(data)[taken:]
+            while view:
+                # what can only be polled takes a page without blocking
+                done = await self._when_ready(
+                    True, partial(self._write_now, view), partial(_swapped_write, view[:4096])
+                )
+                view = view[done:]
+            return len(data)
+
+    def _write_now(self, data: bytes | memoryview) -> int:
+        if self.kind is Kind.SOCKET:
+            with _Socket(self.fd) as s:
+                return s.send(data, socket.MSG_DONTWAIT)
+        if self.kind is Kind.STREAM:
+            return os.write(self._nonblocking(), data)
+        return os.write(self.fd, data)
+
+    # --- waiting -------------------------------------------------------------------------------
+
+    def _nonblocking(self) -> int:
+        """A descriptor that does not block. BlockingIOError: there is none, wait until `fd` is ready."""
+        if self._again is None:
+            flags = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            try:
+                self._again = os.open(f"/proc/self/fd/{self.fd}", _access(self.fd) | flags)
+            except OSError as e:
+                if e.errno == errno.ENXIO:  # a pipe that nobody reads any more
+                    raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
+                self._again = -1
+        if self._again < 0:
+            raise BlockingIOError
+        return self._again
+
+    async def _when_ready(self, writing: bool, now: Callable[[], T], blocking: Callable[[int], T]) -> T:
+        """Try ``now`` until it need not wait. Else ``blocking``, once it is ready."""
+        while True:
+            try:
+                return now()
+            except BlockingIOError:
+                pass
+            polled = self.kind is Kind.STREAM and self._again == -1
+            fd = self._again if self._again is not None and not polled else self.fd
+            await _ready(fd, writing)
+            if polled:
+                return blocking(fd)
+
+
+class _Socket:
+    """A socket object for a descriptor that goes on to belong to somebody else."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+
+    def __enter__(self) -> socket.socket:
+        return self._socket
+
+    def __exit__(self, *exc: object) -> None:
+        self._socket.detach()
+
+
+def _swapped_write(data: memoryview, fd: int) -> int:
+    return os.write(fd, data)
+
+
+def _access(fd: int) -> int:
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+
+
+async def _ready(fd: int, writing: bool) -> None:
+    """Wait until a descriptor can be read or written."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    if writing:
+        loop.add_writer(fd, wake)
+    else:
+        loop.add_reader(fd, wake)
+    try:
+        await ready
+    finally:
+        if writing:
+            loop.remove_writer(fd)
+        else:
+            loop.remove_reader(fd)
+
+
+class HostFdDevice(Device):
+    """`#f`: made by `chan`; there is nothing to attach."""
+
+    letter, name = "f", "hostfd"
+
+    def __init__(self, system: System) -> None:
+        super().__init__(system)
+        self._opened = 0
+
+    def attach(self, spec: str) -> Chan:
+        raise errors.Enoattach()
+
+    def chan(self, fd: int, name: str = "", own: bool = True) -> Chan:
+        """An open Chan for the descriptor ``fd``, which it owns unless said otherwise. Errors: OSError."""
+        mode = _MODES[_access(fd)]
+        self._opened += 1
+        c = Chan(self, Qid(0, 0, self._opened), Path(None, name or f"#f/{fd}"), HostFd(fd, own))
+        c.mode = mode
+        return c
+
+    def pipe(self) -> tuple[Chan, Chan]:
+        """Both ends of a new pipe of the host: the one to read from, the one to write to."""
+        reading, writing = os.pipe()
+        return self.chan(reading, "#|"), self.chan(writing, "#|")
+
+    def fileno(self, c: Chan) -> int:
+        host: HostFd = c.aux
+        return host.fd
+
+    def open(self, c: Chan, mode: int) -> Chan:
+        raise errors.Eperm()
+
+    def walk(self, c: Chan, names: list[str]) -> tuple[Chan | None, list[Qid]]:
+        raise errors.Enotdir()
+
+    def create(self, c: Chan, name: str, mode: int, perm: int) -> Maybe[Chan]:
+        raise errors.Enotdir()
+
+    def remove(self, c: Chan) -> Maybe[None]:
+        raise errors.Eperm()
+
+    def wstat(self, c: Chan, d: Dir) -> Maybe[None]:
+        raise errors.Eperm()
+
+    def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
+        host: HostFd = c.aux
+        try:
+            data = host.read(count)
+        except OSError as e:
+            raise _error(e) from None
+        return data if isinstance(data, bytes) else _translated(data)
+
+    def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
+        host: HostFd = c.aux
+        try:
+            taken = host.write(data)
+        except OSError as e:
+            raise _error(e) from None
+        return taken if isinstance(taken, int) else _translated(taken)
+
+    def close(self, c: Chan) -> None:
+        c.aux.close()
+
+    def stat(self, c: Chan) -> Dir:
+        host: HostFd = c.aux
+        st = os.fstat(host.fd)
+        length = st.st_size if stat.S_ISREG(st.st_mode) else 0
+        times = int(st.st_atime), int(st.st_mtime)
+        perm = st.st_mode & 0o777
+        name = str(c.path).rpartition("/")[2]
+        return Dir(ord(self.letter), 0, c.qid, perm, *times, length, name, self.eve, self.eve, self.eve)
+
+
+async def _translated(result: Awaitable[T]) -> T:
+    """A result that has to be waited for, with the host's errors in Plan 9's words."""
+    try:
+        return await result
+    except OSError as e:
+        raise _error(e) from None
+
+
+def _error(e: OSError) -> OSError:
+    return errors.Ewclosed() if e.errno == errno.EPIPE else errors.from_os(e)

@@ -1,0 +1,294 @@
+"""Running a program of the host, with the open files of a process as its descriptors.
+
+A Chan that is a descriptor of the host (`Device.fileno`) is handed on as it is. Any other gets a pipe, and
+a task that carries the bytes between the two. The program stands in the host directory that the process's
+current directory is, or in ``/`` where that is no directory of the host.
+
+Nothing waits here but coroutines: the end of a program is seen by its pidfd. When the one who waits is
+cancelled the program is told (SIGINT, SIGTERM, at last SIGKILL), and it has ended when `run` returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import functools
+import os
+import signal
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from nsh import errors
+from nsh.dev.host import host_path
+from nsh.dev.hostfd import HostFdDevice
+from nsh.kern.chan import Chan, settle
+from nsh.kern.proc import Proc
+from nsh.kern.stream import write_all
+from nsh.p9.const import OWRITE
+
+PUMPSIZE = 65536
+"""Bytes that are carried at a time between a Chan and a pipe."""
+
+GRACE = 2.0
+"""Seconds that a program may take to end after it was asked to, before it is killed."""
+
+INTERRUPT = "interrupt"
+"""The message of a cancellation that comes from the terminal (``task.cancel(INTERRUPT)``)."""
+
+ABANDON = "abandon"
+"""The message of a cancellation that leaves the program running: the shell exits, its job goes on."""
+
+_RESET = [signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGXFSZ]
+
+
+class Plan(NamedTuple):
+    """The descriptors of a program to be: where each comes from, and what must be done around its run."""
+
+    targets: dict[int, int]  # number in the program -> descriptor here
+    pumps: list[Pump]
+    files: list[tuple[Chan, int]]  # Chans whose offset follows the descriptor's
+
+
+class Pump:
+    """Carries bytes between a Chan and the pipe that stands for it in a program; ``theirs`` is its end."""
+
+    def __init__(self, c: Chan) -> None:
+        self._chan = c
+        self._input = c.mode & 3 != OWRITE
+        reading, writing = os.pipe()
+        self.theirs, self._ours = (reading, writing) if self._input else (writing, reading)
+        os.set_blocking(self._ours, False)
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self._ended = False
+
+    def drop(self) -> None:
+        """There will be no program."""
+        os.close(self.theirs)
+        os.close(self._ours)
+
+    def start(self) -> None:
+        """The program has its end: carry."""
+        os.close(self.theirs)
+        self._task = asyncio.create_task(self._carry())
+
+    async def finish(self) -> None:
+        """The program has ended: what it has written still arrives, what it did not read is dropped."""
+        assert self._task is not None
+        self._ended = True
+        if self._input:
+            self._task.cancel()
+        elif self._waiting is not None:
+            _wake(self._waiting)
+        await asyncio.wait([self._task])
+
+    def abort(self) -> None:
+        """Stop carrying, if it goes on still."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _carry(self) -> None:
+        try:
+            await (self._feed() if self._input else self._drain())
+        except OSError:
+            pass  # the program sees the end of its input, or gets SIGPIPE
+        finally:
+            os.close(self._ours)
+
+    async def _feed(self) -> None:
+        c, loop = self._chan, asyncio.get_running_loop()
+        while data := await settle(c.dev.read(c, PUMPSIZE, c.offset)):
+            c.offset += len(data)
+            view = memoryview(data)
+            while view:
+                try:
+                    view = view[os.write(self._ours, view) :]
+                except BlockingIOError:
+                    await self._ready(loop.add_writer, loop.remove_writer)
+
+    async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                data = os.read(self._ours, PUMPSIZE)
+            except BlockingIOError:
+                if self._ended:  # a process that the program left behind may hold the pipe for ever
+                    return
+                await self._ready(loop.add_reader, loop.remove_reader)
+                continue
+            if not data:
+                return
+            await write_all(self._chan, data)
+
+    async def _ready(self, watch: Callable[..., object], unwatch: Callable[[int], object]) -> None:
+        self._waiting = waiting = asyncio.get_running_loop().create_future()
+        watch(self._ours, _wake, waiting)
+        try:
+            await waiting
+        finally:
+            unwatch(self._ours)
+
+
+async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes], front: bool = True) -> str:
+    """Run the host file ``path`` with the open files of ``p``, to its end.
+
+    Returns '' for success, else the exit code or ``signal: NAME``. ``front``: a program of the shell's
+    foreground, which may own the terminal. Errors: those of starting it (`Enonexist`, `Eperm`, ...).
+    """
+    plan = _plan(p)
+    try:
+        group = not (front and any(os.isatty(source) for n, source in plan.targets.items() if n <= 2))
+        pid = _launch(path, argv, environ, host_directory(p), plan.targets, group)
+    except BaseException:
+        for pump in plan.pumps:
+            pump.drop()
+        raise
+    for pump in plan.pumps:
+        pump.start()
+    try:
+        code = await _wait(pid, group)
+        for pump in plan.pumps:
+            await pump.finish()
+    finally:
+        for pump in plan.pumps:
+            pump.abort()
+    for c, fd in plan.files:
+        c.offset = os.lseek(fd, 0, os.SEEK_CUR)
+    return _status(code)
+
+
+def host_directory(p: Proc) -> str:
+    """The directory of the host that the current directory of ``p`` is, or ``/``."""
+    return host_path(p.dot) or "/"
+
+
+def _status(code: int) -> str:
+    if code < 0:
+        return f"signal: {(signal.strsignal(-code) or str(-code)).lower()}"
+    return str(code) if code else ""
+
+
+def _plan(p: Proc) -> Plan:
+    """What becomes of each open file of ``p``."""
+    plan = Plan({}, [], [])
+    pumps: dict[Chan, Pump] = {}
+    for number, c in p.fgrp.items():
+        fd = c.dev.fileno(c)
+        if fd is None:
+            if c not in pumps:
+                pumps[c] = Pump(c)
+                plan.pumps.append(pumps[c])
+            fd = pumps[c].theirs
+        elif not isinstance(c.dev, HostFdDevice) and stat.S_ISREG(os.fstat(fd).st_mode):
+            os.lseek(fd, c.offset, os.SEEK_SET)
+            plan.files.append((c, fd))
+        plan.targets[number] = fd
+    return plan
+
+
+def _launch(
+    path: str, argv: list[str], environ: Mapping[bytes, bytes], cwd: str, targets: dict[int, int], group: bool
+) -> int:
+    """Start a program; returns its process id. ``group``: it leads a process group of its own."""
+    actions: list[tuple[int, ...]] = []
+    moved: list[int] = []
+    top = max(targets, default=2) + 1
+    try:
+        for number, source in targets.items():
+            if not os.get_blocking(source) and not stat.S_ISREG(os.fstat(source).st_mode):
+                source = _reopen(source)
+                moved.append(source)
+            if source < top and source != number:  # it could be overwritten before its turn comes
+                source = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, top)
+                moved.append(source)
+            actions.append((os.POSIX_SPAWN_DUP2, source, number))
+        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in range(3) if number not in targets]
+        with _standing_in(cwd):
+            spawn = functools.partial(os.posix_spawn, setpgroup=0) if group else os.posix_spawn
+            return spawn(
+                path,
+                [os.fsencode(word) for word in argv],
+                environ,
+                file_actions=actions,
+                setsigdef=_RESET,
+                setsigmask=[],
+            )
+    except OSError as e:
+        raise errors.from_os(e) from None
+    finally:
+        for fd in moved:
+            os.close(fd)
+
+
+def _reopen(fd: int) -> int:
+    """The same FIFO or device opened again, blocking as programs expect it, and not shared with us."""
+    access = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+    again = os.open(f"/proc/self/fd/{fd}", access | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    os.set_blocking(again, True)
+    return again
+
+
+@contextlib.contextmanager
+def _standing_in(directory: str) -> Iterator[None]:
+    """Have ``directory`` as the working directory of the whole process, which posix_spawn cannot set.
+
+    Nothing else runs in between but threads, and they use whole names only.
+    """
+    home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(directory)
+        try:
+            yield
+        finally:
+            os.fchdir(home)
+    finally:
+        os.close(home)
+
+
+async def _wait(pid: int, group: bool) -> int:
+    """Wait for the end of a program, and end it when cancelled. Negative: the signal that killed it."""
+    pidfd = os.pidfd_open(pid)
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    loop.add_reader(pidfd, _wake, ended)
+    gone = True
+    try:
+        await asyncio.shield(ended)
+    except asyncio.CancelledError as e:
+        gone = e.args != (ABANDON,)
+        if gone:
+            await _end(pid, group, ended, e)
+        raise
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+        if gone:
+            code = _reap(pid)
+    return code
+
+
+def _reap(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
+
+
+async def _end(pid: int, group: bool, ended: asyncio.Future[None], why: asyncio.CancelledError) -> None:
+    """Make a program end: ask, and after a while, or when cancelled once more, kill."""
+    interrupt = why.args == (INTERRUPT,)
+    send = os.killpg if group else os.kill
+    try:
+        # the terminal has told its foreground itself, and an editor or an interpreter may decide to go on
+        if group or not interrupt:
+            send(pid, signal.SIGINT if interrupt else signal.SIGTERM)
+        await asyncio.wait_for(asyncio.shield(ended), GRACE if group or not interrupt else None)
+    except (TimeoutError, asyncio.CancelledError):
+        send(pid, signal.SIGKILL)
+    while not ended.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(ended)

@@ -1,0 +1,31 @@
+"""How a running command ends otherwise than by coming to its end.
+
+These are the interpreter's own ways out; a syntax error is `nsh.rc.lex.RcSyntaxError`, and what a file or a
+device refuses is a `nsh.errors.P9Error`.
+"""
+
+from __future__ import annotations
+
+
+class RcError(Exception):
+    """A mistake that shows when a command runs: a script ends, a prompt comes back.
+
+    ``where`` is ``FILE:LINE``, filled in by the innermost command.
+    """
+
+    where = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.args[0]}" if self.where else str(self.args[0])
+
+
+class CommandError(RcError):
+    """A mistake that ends one command: its status tells, and the script goes on."""
+
+
+class Exit(Exception):
+    """``exit``: the shell ends with ``status``; ``handler``: and runs sigexit first."""
+
+    def __init__(self, status: list[str], handler: bool = True) -> None:
+        super().__init__(status)
+        self.status, self.handler = status, handler

@@ -1,0 +1,163 @@
+"""From the name of a command to what is run: a command of nsh, a script, or a program of the host.
+
+The directories of ``$path`` are searched in the name space. A command of nsh is a file of the device `#B`,
+so it is found wherever that is bound. A file of the host is run by the host, and so is a name that is
+found nowhere but in the host's own ``$PATH``. A script for rc is run by nsh itself, so that it sees this
+name space and not a fresh one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from nsh import errors
+from nsh.dev.bin import command
+from nsh.dev.host import host_path
+from nsh.kern.chan import Chan, settle
+from nsh.kern.namec import Access, namec
+from nsh.kern.proc import RFENVG, RFNAMEG, Proc, Program
+from nsh.p9.const import DMDIR
+from nsh.rc.var import host_environment
+
+if TYPE_CHECKING:
+    from nsh.rc.run import Shell
+
+_HEADSIZE = 256
+"""Bytes of a file that may hold its ``#!`` line."""
+
+
+async def program(sh: Shell, args: list[str]) -> Program:
+    """What running ``args`` means. Errors: `Enonexist`, `Eperm`, and those of the file."""
+    found = await find(sh, args[0])
+    if isinstance(found, str):
+        return _host_program(sh, found, args)
+    name = command(found)
+    if name is not None:
+        return _command(name, args)
+    host = host_path(found)
+    flags = _script_flags(await _head(sh, found))
+    if flags is not None:
+        return _script(str(found.path), flags, args)
+    if host is None:
+        raise errors.P9Error("exec header invalid")
+    return _host_program(sh, host, args)
+
+
+async def find(sh: Shell, name: str) -> Chan | str:
+    """The file that the command ``name`` stands for, or the path of a program of the host.
+
+    Errors: `Enonexist`; for a name that is no matter of searching, also `Eperm`, `Eisdir`, ...
+    """
+    if name.startswith(("/", "./", "../", "#")) or name in (".", ".."):
+        return await executable(sh, name)
+    path = sh.var.get("path")
+    for directory in path:
+        try:
+            return await executable(sh, f"{directory or '.'}/{name}")
+        except OSError:
+            continue
+    # an empty $path means that nothing is to be found, there either
+    found = host_search(name, ":".join(sh.var.get("PATH"))) if path and "/" not in name else None
+    if found is None:
+        raise errors.Enonexist()
+    return found
+
+
+async def executable(sh: Shell, name: str) -> Chan:
+    """The file ``name``, if it can be run. Errors: `Eisdir`, `Eperm`, those of the walk."""
+    c = await namec(sh.proc, name, Access.ACCESS)
+    d = await settle(c.dev.stat(c))
+    if d.mode & DMDIR:
+        raise errors.Eisdir()
+    if not d.mode & 0o111:
+        raise errors.Eperm()
+    return c
+
+
+def host_search(name: str, path: str) -> str | None:
+    """The host's program ``name``, in the directories of its ``$PATH``."""
+    for directory in path.split(":"):
+        found = os.path.join(directory or ".", name)
+        if directory.startswith("/") and os.access(found, os.X_OK) and not os.path.isdir(found):
+            return found
+    return None
+
+
+async def _head(sh: Shell, c: Chan) -> bytes:
+    """The beginning of a file; nothing if it may be run, but not read."""
+    try:
+        fd = await sh.proc.open(str(c.path))
+    except OSError:
+        return b""
+    try:
+        return await sh.proc.read(fd, _HEADSIZE)
+    finally:
+        sh.proc.close(fd)
+
+
+def _script_flags(head: bytes) -> list[str] | None:
+    """The arguments on the ``#!`` line, if it names this shell."""
+    if not head.startswith(b"#!"):
+        return None
+    words = os.fsdecode(head[2:].partition(b"\n")[0]).split()
+    while words and os.path.basename(words[0]) in ("env", "-S"):
+        del words[0]
+    return words[1:] if words and os.path.basename(words[0]) in ("rc", "nsh") else None
+
+
+def _command(name: str, args: list[str]) -> Program:
+    from nsh import cmd
+
+    main = cmd.find(name)
+
+    async def run(p: Proc) -> str:
+        try:
+            return await cmd.run(main, p, args)
+        except errors.Ewclosed as e:
+            return str(e)
+
+    return run
+
+
+def _host_program(sh: Shell, path: str, args: list[str]) -> Program:
+    from nsh.dev import spawn
+
+    environ = host_environment(sh.proc.egrp)
+    front = sh.front
+
+    async def run(p: Proc) -> str:
+        try:
+            return await spawn.run(p, path, [_for_host(p, word) for word in args], environ, front)
+        except OSError as e:
+            from nsh.cmd import complain
+
+            await complain(p, f"nsh: {args[0]}: {e}")
+            return "1"
+
+    return run
+
+
+def _for_host(p: Proc, word: str) -> str:
+    """An argument; the name of a descriptor is another for the host."""
+    number = word.removeprefix("/fd/")
+    if number == word or not number.isdecimal():
+        return word
+    return f"/dev{word}"
+
+
+def _script(file: str, flags: list[str], args: list[str]) -> Program:
+    async def run(p: Proc) -> str:
+        from nsh.rc.parse import Parser
+        from nsh.rc.run import Shell
+
+        p.rfork(RFENVG | RFNAMEG)
+        sh = Shell(p, args[0], args[1:])
+        sh.flags = {letter for flag in flags for letter in flag.removeprefix("-")}
+
+        async def commands() -> None:
+            await sh.script(Parser(await sh.read_file(file), file=args[0]))
+
+        return await sh.whole(commands)
+
+    return run

@@ -1,0 +1,544 @@
+"""The interpreter: a `Shell` walks the tree of a command and does what it says.
+
+A shell acts through a `Proc`: descriptors, current directory and name space are that process's. Whatever
+rc runs in a child (``@``, ``&``, command substitution, all stages of a pipeline but the last) is another
+`Shell` with a copy of the variables and a forked Proc, in a task of its own. The name space is shared
+with it, as on Plan 9, until ``rfork n``; current directory, descriptors and variables are not.
+
+What words mean is in `words`, redirections in `redir`, how a name becomes a program in `find`, builtin
+commands in `builtins`. This file has the commands of the language, and `Shell.script`, which takes commands
+from a text as it is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from nsh import errors
+from nsh.dev.hostfd import HostFdDevice
+from nsh.kern.chan import Chan, settle
+from nsh.kern.proc import RFENVG, RFFDG, Proc, Program
+from nsh.p9.const import OREAD
+from nsh.rc import glob, tree, words
+from nsh.rc.builtins import BUILTINS
+from nsh.rc.fault import CommandError, Exit, RcError
+from nsh.rc.parse import END, MORE, Parser, RcSyntaxError
+from nsh.rc.redir import Saved, redirect
+from nsh.rc.var import Function, Variables, quoted
+
+if TYPE_CHECKING:
+    from nsh.rc.source import Lines
+
+TURNS = 200
+"""Turns of loops and calls of functions after which everything else gets a chance to run."""
+
+READSIZE = 65536
+
+DEFAULTS = {"path": [".", "/bin"], "ifs": [" \t\n"], "prompt": ["% ", "\t"]}
+
+Run = Callable[["Shell", Any], Coroutine[Any, Any, None]]
+
+
+class Shell:
+    """One shell.
+
+    ``proc``: the process it acts as; ``var``: variables and functions; ``flags``: the letters of -e -x ...
+    that are set; ``file``: where the commands come from, for messages; ``interactive``: it prompts, and
+    errors return to the prompt; ``jobs``: what was started with ``&`` and not waited for; ``front``: not
+    in the background; ``notes``: names of the signals that have arrived and have functions;
+    ``substituted``: for each ``<{...}`` in use, our descriptor, who is at its other end, and whether to
+    wait for that one.
+    """
+
+    __slots__ = (
+        "_failed_if",
+        "_tested",
+        "_turns",
+        "file",
+        "flags",
+        "front",
+        "interactive",
+        "jobs",
+        "notes",
+        "proc",
+        "substituted",
+        "var",
+    )
+
+    def __init__(self, p: Proc, name: str = "nsh", args: list[str] | None = None) -> None:
+        self.proc = p
+        self.var = Variables()
+        self.flags: set[str] = set()
+        self.file = name
+        self.interactive = False
+        self.front = True
+        self.jobs: dict[int, Proc] = {}
+        self.notes: list[str] = []
+        self.substituted: list[tuple[int, Proc, bool]] = []
+        self._failed_if = False
+        self._tested = 0
+        self._turns = 0
+        self.var.load(p.egrp)
+        for variable, value in DEFAULTS.items():
+            if variable not in self.var.values:
+                self.var.set(variable, value)
+        if "home" not in self.var.values:
+            self.var.set("home", self.var.get("HOME") or ["/"])
+        self.var.set("0", [name])
+        self.var.set("*", args or [])
+        self.var.set("pid", [str(p.pid)])
+        self.status = ""
+
+    @property
+    def status(self) -> str:
+        """``$status``, '' when the last command succeeded."""
+        return " ".join(self.var.get("status"))
+
+    @status.setter
+    def status(self, text: str) -> None:
+        self.var.values["status"] = [text]
+
+    @property
+    def true(self) -> bool:
+        """Did the last command succeed? Zeros and bars only count as success, too."""
+        return not self.status.strip("0|")
+
+    # --- commands ------------------------------------------------------------------------------
+
+    async def run(self, node: tree.Node | None) -> None:
+        """Run a command; `status` tells how it went. Errors: `RcError`, `Exit`."""
+        if node is None:
+            return
+        mark = len(self.substituted)
+        try:
+            await _RUN[type(node)](self, node)
+        except RcError as e:
+            e.where = e.where or f"{self.file}:{node.line}"
+            if not isinstance(e, CommandError):
+                raise
+            await self.complain(str(e))
+            self.status = "error"
+            self._exit_if_failed()
+        finally:
+            if len(self.substituted) > mark:
+                await self._end_substitutions(mark)
+
+    async def _seq(self, node: tree.Seq) -> None:
+        for item in node.items:
+            await self.run(item)
+
+    async def _block(self, node: tree.Block) -> None:
+        await self.run(node.body)
+
+    async def _simple(self, node: tree.Simple) -> None:
+        if self.notes:
+            await self.run_notes()
+        saved = await redirect(self, node.redirs) if node.redirs else None
+        try:
+            args = await words.arguments(self, node.words)
+            if not args:
+                raise RcError("empty argument list")
+            if "x" in self.flags:
+                await self.print_error(" ".join(quoted(word) for word in args))
+            await self.call(args)
+        finally:
+            if saved is not None:
+                saved.restore()
+        if "s" in self.flags and not self.true:
+            await self.print_error(f"status={quoted(self.status)}")
+        self._exit_if_failed()
+
+    async def call(self, args: list[str], functions: bool = True) -> None:
+        """Run a command that has been evaluated: a function, a builtin, or a program."""
+        name = args[0]
+        function = self.var.functions.get(name) if functions else None
+        if function is not None:
+            await self._function(function, args)
+        elif name in BUILTINS:
+            status = await BUILTINS[name](self, args)
+            if status is not None:
+                self.status = status
+        else:
+            await self.execute(args)
+
+    async def execute(self, args: list[str]) -> None:
+        """Run a program: a command of nsh, a script, or a program of the host."""
+        from nsh.rc.find import program
+
+        self.var.store(self.proc.egrp)
+        try:
+            run = await program(self, args)
+        except OSError as e:
+            from nsh.rc.redir import about
+
+            await self.complain(about(args[0], e))
+            self.status = "1"
+            return
+        child = self.proc.fork(RFFDG)
+        child.args = args
+        self.status = await self.finish(child, run)
+
+    async def _function(self, function: Function, args: list[str]) -> None:
+        await self.turn()
+        old, file = self.var.swap("*", args[1:]), self.file
+        self.file = function.file or file
+        try:
+            await self.run(function.body)
+        except RecursionError:
+            raise RcError(f"{args[0]}: too many calls inside each other") from None
+        finally:
+            self.file = file
+            self.var.swap("*", old)
+
+    async def _redirected(self, node: tree.Redirected) -> None:
+        saved = await redirect(self, (node.redir,))
+        try:
+            await self.run(node.body)
+        finally:
+            saved.restore()
+
+    async def _assign(self, node: tree.Assign) -> None:
+        name = await words.single(self, node.name, words.NOT_SINGLE)
+        value = await words.arguments(self, (node.value,))
+        if _for_good(node):
+            self.var.set(name, value)
+            await self.run(node.body)
+            return
+        old = self.var.swap(name, value)
+        try:
+            await self.run(node.body)
+        finally:
+            self.var.swap(name, old)
+
+    async def _fn(self, node: tree.Fn) -> None:
+        for name in await words.arguments(self, node.names):
+            self.var.define(name, Function(node.body, file=self.file) if node.body is not None else None)
+
+    # --- control -------------------------------------------------------------------------------
+
+    async def _condition(self, node: tree.Node | None) -> bool:
+        """Run a command whose failure is no failure (-e)."""
+        self._tested += 1
+        try:
+            await self.run(node)
+        finally:
+            self._tested -= 1
+        return self.true
+
+    async def _if(self, node: tree.If) -> None:
+        if node.test is None or await self._condition(node.test):
+            await self.run(node.body)
+            self._failed_if = False
+        else:
+            self._failed_if = True
+
+    async def _if_not(self, node: tree.IfNot) -> None:
+        if self._failed_if:
+            await self.run(node.body)
+
+    async def _while(self, node: tree.While) -> None:
+        while True:
+            if node.test is not None and not await self._condition(node.test):
+                return
+            await self.run(node.body)
+            await self.turn()
+
+    async def _for(self, node: tree.For) -> None:
+        name = await words.single(self, node.name, words.NOT_SINGLE)
+        values = self.var.get("*") if node.words is None else await words.arguments(self, node.words)
+        old = self.var.swap(name, None)
+        try:
+            for value in values:
+                self.var.set(name, [value])
+                await self.run(node.body)
+                await self.turn()
+        finally:
+            self.var.swap(name, old)
+
+    async def _switch(self, node: tree.Switch) -> None:
+        subject = " ".join(await words.strings(self, node.subject))
+        for case in node.cases:
+            if any(glob.match(pattern, subject) for pattern in await words.patterns(self, case.patterns)):
+                await self.run(case.body)
+                return
+
+    async def _match(self, node: tree.Match) -> None:
+        subject = " ".join(await words.strings(self, node.subject))
+        found = any(glob.match(p, subject) for p in await words.patterns(self, node.patterns))
+        self.status = "" if found else "no match"
+        self._exit_if_failed()
+
+    async def _and(self, node: tree.And) -> None:
+        if await self._condition(node.left):
+            await self.run(node.right)
+
+    async def _or(self, node: tree.Or) -> None:
+        if not await self._condition(node.left):
+            await self.run(node.right)
+
+    async def _not(self, node: tree.Not) -> None:
+        self.status = "false" if await self._condition(node.body) else ""
+
+    def _exit_if_failed(self) -> None:
+        if "e" in self.flags and not self._tested and not self.true:
+            raise Exit([self.status])
+
+    async def turn(self) -> None:
+        """Called in every turn of a loop: one that never waits must not keep everything else waiting."""
+        self._turns += 1
+        if self._turns >= TURNS:
+            self._turns = 0
+            await asyncio.sleep(0)
+        if self.notes:
+            await self.run_notes()
+
+    # --- children ------------------------------------------------------------------------------
+
+    def child(self) -> Shell:
+        """A shell with copies of everything, for what rc runs in another process."""
+        sh = Shell.__new__(Shell)
+        sh.proc = self.proc.fork(RFFDG | RFENVG)
+        sh.proc.args = self.proc.args
+        sh.var = self.var.copy()
+        sh.flags = set(self.flags)
+        sh.file, sh.front, sh.interactive = self.file, self.front, False
+        sh.jobs, sh.notes, sh.substituted = {}, [], []
+        sh._failed_if, sh._tested, sh._turns = self._failed_if, self._tested, 0
+        return sh
+
+    def begin(self, node: tree.Node | None) -> Proc:
+        """Start a command in this shell, which is a child; returns its process."""
+        self.proc.start(lambda p: self.whole(lambda: self.run(node)))
+        return self.proc
+
+    async def finish(self, child: Proc, run: Program) -> str:
+        """Run a program as ``child`` and wait for its end."""
+        return await self.wait_for(child, child.start(run))
+
+    async def wait_for(self, child: Proc, task: asyncio.Task[str]) -> str:
+        """The exit status of a child. If it has been killed, that is no reason to end here, too."""
+        try:
+            return await task
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if me is not None and me.cancelling():
+                raise
+            return "killed"
+
+    async def whole(self, program: Callable[[], Coroutine[Any, Any, None]]) -> str:
+        """Run all that this shell will ever run; returns its exit status. Errors are printed."""
+        try:
+            await program()
+        except Exit as e:
+            self.var.values["status"] = e.status
+        except RcError as e:
+            await self.complain(str(e))
+            self.status = "error"
+        return self.status
+
+    async def _subshell(self, node: tree.Subshell) -> None:
+        sh = self.child()
+        self.status = exit_code(await self.wait_for(sh.proc, _task(sh.begin(node.body))))
+        self._exit_if_failed()
+
+    async def _pipe(self, node: tree.Pipe) -> None:
+        """The left side in a child, the right side here."""
+        reading, writing = self.host_pipe()
+        sh = self.child()
+        sh.proc.fgrp.put(node.left_fd, writing)
+        left = _task(sh.begin(node.left))
+        saved = Saved(self.proc)
+        saved.put(node.right_fd, reading)
+        try:
+            await self.run(node.right)
+        except BaseException as e:
+            await _stop(left, e)
+            raise
+        finally:
+            saved.restore()
+        status = await self.wait_for(sh.proc, left)
+        self.status = f"{status}|{self.status}"
+
+    async def _async(self, node: tree.Async) -> None:
+        sh = self.child()
+        sh.front = False
+        if _is_terminal(sh.proc, 0):
+            fd = await sh.proc.open("/dev/null", OREAD)
+            sh.proc.dup(fd, 0)
+            sh.proc.close(fd)
+        self.jobs[sh.proc.pid] = sh.begin(node.body)
+        self.var.set("apid", [str(sh.proc.pid)])
+
+    async def capture(self, node: tree.Node | None) -> str:
+        """What a command prints; `status` is set."""
+        reading, writing = self.host_pipe()
+        sh = self.child()
+        sh.proc.fgrp.put(1, writing)
+        task = _task(sh.begin(node))
+        parts = []
+        try:
+            while data := await settle(reading.dev.read(reading, READSIZE, 0)):
+                parts.append(data)
+            self.status = exit_code(await self.wait_for(sh.proc, task))
+        except BaseException as e:
+            await _stop(task, e)
+            raise
+        finally:
+            reading.close()
+        return b"".join(parts).decode("utf-8", "surrogateescape")
+
+    async def substitute(self, arrow: str, body: tree.Node | None) -> list[str]:
+        """``<{body}``: start the body, and return the names of the files that lead to it."""
+        sh = self.child()
+        ours = []
+        if arrow != ">":
+            reading, writing = self.host_pipe()
+            sh.proc.fgrp.put(1, writing)
+            ours.append(reading)
+        if arrow != "<":
+            reading, writing = self.host_pipe()
+            sh.proc.fgrp.put(0, reading)
+            ours.append(writing)
+        child = sh.begin(body)
+        names = []
+        for c in ours:
+            fd = self.proc.fgrp.new(c)
+            self.substituted.append((fd, child, arrow == ">"))
+            names.append(f"/fd/{fd}")
+        return names
+
+    async def _end_substitutions(self, mark: int) -> None:
+        """The command that used them is over: close them, and wait for those who still read what it wrote."""
+        status = self.var.values.get("status", [])
+        done = self.substituted[mark:]
+        del self.substituted[mark:]
+        for fd, _, _ in done:
+            self.proc.close(fd)
+        for _, child, wait in done:
+            if wait:
+                await self.wait_for(child, _task(child))
+        self.var.values["status"] = status
+
+    def host_pipe(self) -> tuple[Chan, Chan]:
+        """A pipe that programs of the host can have as a descriptor: its end to read, its end to write."""
+        device = self.proc.system.device("f")
+        assert isinstance(device, HostFdDevice)
+        return device.pipe()
+
+    # --- scripts -------------------------------------------------------------------------------
+
+    async def script(self, parser: Parser, lines: Lines | None = None) -> None:
+        """Run commands as they are read, each before the next is parsed.
+
+        A syntax error ends it, with a message and `status`. Errors: `RcError`, `Exit`.
+        """
+        while True:
+            try:
+                command = parser.next()
+            except RcSyntaxError as e:
+                await self.syntax_error(e)
+                return
+            if command is END:
+                return
+            if command is MORE:
+                line = await lines.next() if lines is not None else ""
+                parser.feed(line) if line else parser.eof()
+            else:
+                await self.run(command)
+
+    async def syntax_error(self, e: RcSyntaxError) -> None:
+        await self.print_error(f"nsh: {e.report()}")
+        self.status = e.what
+
+    async def read_file(self, name: str) -> str:
+        """The text of a script, its line ends as they are."""
+        return (await self.proc.readfile(name)).decode("utf-8", "surrogateescape")
+
+    async def run_notes(self) -> None:
+        """Run the functions of the signals that have arrived."""
+        while self.notes:
+            name = self.notes.pop(0)
+            function = self.var.functions.get(name)
+            if function is not None:
+                status = self.var.values.get("status", [])
+                await self._function(function, [name])
+                self.var.values["status"] = status
+
+    # --- messages ------------------------------------------------------------------------------
+
+    async def complain(self, text: str) -> None:
+        """Say on standard error what is wrong, in one line."""
+        await self.print_error(f"nsh: {text}")
+
+    async def print_error(self, text: str) -> None:
+        try:
+            await self.proc.print(text + "\n", 2)
+        except OSError:
+            pass  # there is nobody to tell
+
+
+def exit_code(status: str) -> str:
+    """A status as another process sees it: a number that is not 0, or nothing."""
+    code = exit_number(status)
+    return str(code) if code else ""
+
+
+def exit_number(status: str) -> int:
+    """The exit code for a status: its number, when it begins with digits, else 1 for any text."""
+    if not status.strip("0|"):
+        return 0
+    digits = status[: len(status) - len(status.lstrip("0123456789"))]
+    return int(digits[-9:]) % 256 if digits and digits.isascii() else 1
+
+
+def _for_good(node: tree.Assign) -> bool:
+    """Is nothing but assignments what follows?"""
+    while isinstance(node.body, tree.Assign):
+        node = node.body
+    return node.body is None
+
+
+def _task(p: Proc) -> asyncio.Task[str]:
+    assert p.task is not None
+    return p.task
+
+
+async def _stop(task: asyncio.Task[str], why: BaseException) -> None:
+    """End a child for the reason that ends its parent, and wait until it is gone."""
+    task.cancel(*(why.args[:1] if isinstance(why, asyncio.CancelledError) else ()))
+    await asyncio.wait([task])
+
+
+def _is_terminal(p: Proc, fd: int) -> bool:
+    import os
+
+    try:
+        c = p.fgrp.get(fd)
+    except errors.Ebadfd:
+        return False
+    host = c.dev.fileno(c)
+    return host is not None and os.isatty(host)
+
+
+_RUN: dict[type[tree.Node], Run] = {
+    tree.Simple: Shell._simple,
+    tree.Seq: Shell._seq,
+    tree.Block: Shell._block,
+    tree.Assign: Shell._assign,
+    tree.Redirected: Shell._redirected,
+    tree.Fn: Shell._fn,
+    tree.If: Shell._if,
+    tree.IfNot: Shell._if_not,
+    tree.While: Shell._while,
+    tree.For: Shell._for,
+    tree.Switch: Shell._switch,
+    tree.Match: Shell._match,
+    tree.And: Shell._and,
+    tree.Or: Shell._or,
+    tree.Not: Shell._not,
+    tree.Pipe: Shell._pipe,
+    tree.Subshell: Shell._subshell,
+    tree.Async: Shell._async,
+}

@@ -1,0 +1,282 @@
+"""A session: the shell that a program run of nsh is, from its first command to the last thing it must end.
+
+It joins the kernel to the outside: the descriptors 0, 1 and 2, the console, the signals, the exit code. It
+reads commands from a file, a text, standard input, or a person (`repl`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from nsh.dev.bin import BinDevice
+from nsh.dev.cons import ConsDevice
+from nsh.dev.hostfd import HostFdDevice
+from nsh.dev.spawn import ABANDON, INTERRUPT
+from nsh.kern.chan import Chan
+from nsh.kern.proc import Proc
+from nsh.p9.const import ORDWR, OREAD
+from nsh.rc.fault import Exit, RcError
+from nsh.rc.parse import END, MORE, Parser, RcSyntaxError
+from nsh.rc.redir import about
+from nsh.rc.run import Shell, exit_number
+from nsh.rc.source import Lines
+
+_NOTES = {
+    "sigint": signal.SIGINT,
+    "sighup": signal.SIGHUP,
+    "sigterm": signal.SIGTERM,
+    "sigquit": signal.SIGQUIT,
+    "sigalrm": signal.SIGALRM,
+    "sigusr1": signal.SIGUSR1,
+    "sigusr2": signal.SIGUSR2,
+}
+_ENDING = ("sigint", "sighup", "sigterm", "sigquit", "sigalrm")
+"""Signals that end a shell which has no function for them."""
+
+
+class Options(NamedTuple):
+    """How nsh was called. ``text``: of -c; ``file``: the script; ``args``: what is then ``$*``."""
+
+    flags: frozenset[str]
+    text: str | None
+    file: str | None
+    args: list[str]
+
+
+async def main(options: Options) -> int:
+    """Boot, run what the options say, end everything that was started; returns the exit code."""
+    from nsh.boot import boot
+
+    p = await boot()
+    return await Session(p, options).run()
+
+
+def connect(p: Proc) -> None:
+    """Give a freshly booted process the descriptors of this program, the commands, and a shell."""
+    from nsh import cmd
+
+    fds, commands, cons = (p.system.device(letter) for letter in "fBc")
+    assert isinstance(fds, HostFdDevice) and isinstance(commands, BinDevice) and isinstance(cons, ConsDevice)
+    names = ("/fd/0", "/fd/1", "/fd/2")
+    for fd, name in enumerate(names):
+        try:
+            p.fgrp.put(fd, fds.chan(fd, name, own=False))
+        except OSError:
+            pass  # we were started without it
+
+    def console(mode: int) -> Chan:
+        """The terminal; without one, standard input or output."""
+        flags = {OREAD: os.O_RDONLY, ORDWR: os.O_RDWR}.get(mode & 3, os.O_WRONLY)
+        try:
+            return fds.chan(os.open("/dev/tty", flags | os.O_NOCTTY | os.O_CLOEXEC), "/dev/cons")
+        except OSError:
+            return fds.chan(0 if flags == os.O_RDONLY else 1, "/dev/cons", own=False)
+
+    commands.commands = cmd.names
+    cons.console = console
+    p.system.shell = run_text
+
+
+async def run_text(p: Proc, text: str) -> str:
+    """Run commands as the process ``p``; returns the status. For commands that are given commands."""
+    sh = Shell(p)
+    return await sh.whole(lambda: sh.script(Parser(text + "\n", file="-c")))
+
+
+class Session:
+    """The main shell of a program run."""
+
+    def __init__(self, p: Proc, options: Options) -> None:
+        connect(p)
+        self.options = options
+        name = options.file or "nsh"
+        self.shell = sh = Shell(p, name, options.args)
+        sh.flags = set(options.flags)
+        sh.var.set("pid", [str(os.getpid())])
+        if options.text is not None:
+            sh.var.set("cflag", [options.text])
+            sh.file = "-c"
+        elif options.file is None:
+            sh.file = "stdin"
+        p.args = ["nsh", *([options.file] if options.file else []), *options.args]
+        self._front: asyncio.Task[None] | None = None
+        self._interrupted = False
+
+    async def run(self) -> int:
+        """Run all of it; returns the exit code."""
+        sh = self.shell
+        self._watch_signals()
+        task = sh.proc.start(lambda p: self._whole())
+        self._main = task
+        try:
+            status = await task
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if me is not None and me.cancelling():
+                raise
+            status = ""  # a signal that nobody handles ends a script quietly
+        finally:
+            await self._end()
+        return exit_number(status)
+
+    async def _whole(self) -> str:
+        """Everything until the shell ends, sigexit included."""
+        sh = self.shell
+        try:
+            try:
+                if "l" in self.options.flags:
+                    await self._profile()
+                await self._commands()
+            except Exit as e:
+                sh.var.values["status"] = e.status
+                if not e.handler:
+                    return sh.status
+            sh.notes = ["sigexit"]
+            await sh.run_notes()
+        except Exit as e:
+            sh.var.values["status"] = e.status
+        except RcError as e:
+            await sh.complain(str(e))
+            sh.status = "error"
+        return sh.status
+
+    async def _profile(self) -> None:
+        home = "".join(self.shell.var.get("home")[:1])
+        try:
+            text = await self.shell.read_file(f"{home}/lib/profile")
+        except OSError:
+            return
+        await self.shell.script(Parser(text, file=f"{home}/lib/profile"))
+
+    async def _commands(self) -> None:
+        """Run the commands of the text, the file or standard input."""
+        sh, options = self.shell, self.options
+        if options.text is not None:
+            await sh.script(Parser(options.text + "\n", file="-c"))
+        elif options.file is not None:
+            try:
+                text = await self._read_script(options.file)
+            except OSError as e:
+                raise RcError(f"cannot open {about(options.file, e)}") from None
+            await sh.script(Parser(text, file=options.file))
+        elif "i" in options.flags or _on_terminal():
+            sh.interactive = True
+            await self._interactive()
+        else:
+            await sh.script(Parser(file="stdin"), Lines(sh.proc))
+
+    async def _read_script(self, name: str) -> str:
+        """The text of a script, which is looked for in $path unless its name says where it is."""
+        if not name.startswith(("/", "./", "../", "#")):
+            for directory in self.shell.var.get("path"):
+                try:
+                    return await self.shell.read_file(f"{directory or '.'}/{name}")
+                except OSError:
+                    continue
+        return await self.shell.read_file(name)
+
+    # --- a person, or a program that stands in for one --------------------------------------------
+
+    async def _interactive(self) -> None:
+        """Prompt, read, run; errors come back here."""
+        sh = self.shell
+        read: Callable[[bool], Coroutine[Any, Any, str]]
+        if _on_terminal():
+            from nsh.rc.repl import Prompt
+
+            read = Prompt(sh).line
+        else:
+            lines = Lines(sh.proc)
+
+            async def read(inside: bool) -> str:
+                await sh.proc.print(prompt(sh, inside), 2)
+                return await lines.next()
+
+        parser = Parser(file="stdin")
+        while True:
+            try:
+                command = parser.next()
+            except RcSyntaxError as e:
+                await sh.syntax_error(e)
+                continue
+            if command is END:
+                return
+            if command is not MORE:
+                await self._in_front(sh.run(command))
+                continue
+            try:
+                line = await read(parser.inside)
+            except KeyboardInterrupt:
+                parser = Parser(file="stdin")
+                continue
+            parser.feed(line) if line else parser.eof()
+
+    async def _in_front(self, command: Coroutine[Any, Any, None]) -> None:
+        """Run a command in such a way that Ctrl-C ends it, and nothing else. Errors: `Exit`."""
+        sh = self.shell
+        self._front = asyncio.create_task(command)
+        try:
+            await self._front
+        except RcError as e:
+            await sh.complain(str(e))
+            sh.status = "error"
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if me is not None and me.cancelling():
+                raise
+            sh.status = "interrupted"
+            await sh.print_error("")
+        finally:
+            self._front = None
+
+    # --- signals -------------------------------------------------------------------------------
+
+    def _watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for name, number in _NOTES.items():
+            loop.add_signal_handler(number, self._signalled, name)
+
+    def _signalled(self, name: str) -> None:
+        sh = self.shell
+        function = sh.var.functions.get(name)
+        if function is not None:
+            sh.notes.append(name)
+        elif name == "sigint" and sh.interactive:
+            if self._front is not None:
+                self._front.cancel(INTERRUPT)
+        elif name in _ENDING:
+            self._main.cancel(INTERRUPT if name == "sigint" else None)
+
+    # --- the end -------------------------------------------------------------------------------
+
+    async def _end(self) -> None:
+        """End what this shell has started; programs of the host that run in the background go on."""
+        p = self.shell.proc
+        for job in self.shell.jobs.values():
+            if job.task is not None:
+                job.task.cancel(ABANDON)
+        p.exit(self.shell.status)
+        me = asyncio.current_task()
+        left = [other for other in p.system.procs.values() if other is not p]
+        for other in left:
+            other.kill()
+        tasks = [task for task in asyncio.all_tasks() if task is not me]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+def prompt(sh: Shell, inside: bool) -> str:
+    """What asks for a line: ``$prompt(1)``, inside a command ``$prompt(2)``."""
+    words = sh.var.get("prompt")
+    return words[inside] if len(words) > inside else ""
+
+
+def _on_terminal() -> bool:
+    return sys.stdin is not None and os.isatty(0) and os.isatty(2)

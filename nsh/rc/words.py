@@ -1,0 +1,180 @@
+"""Words into lists of strings: variables, concatenation, subscripts, command output, file names.
+
+Most words need nothing but the tables of the shell, and are evaluated in one call (`_at_once`). Only what
+runs a command or reads a directory is a coroutine.
+
+While a word is evaluated its active pattern characters carry marks (`nsh.rc.glob`). `arguments` replaces
+patterns by the file names that they match; `patterns` leaves them as they are, for ``~`` and case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from nsh.rc import glob, tree
+from nsh.rc.fault import CommandError, RcError
+from nsh.rc.glob import MARK
+
+if TYPE_CHECKING:
+    from nsh.rc.run import Shell
+
+
+async def arguments(sh: Shell, nodes: Iterable[tree.Node]) -> list[str]:
+    """The words of a command, patterns expanded."""
+    found: list[str] = []
+    for node in nodes:
+        words = _at_once(sh, node)
+        if words is None:
+            words = await _value(sh, node)
+        for word in words:
+            if MARK in word:
+                found += await _files(sh, word)
+            else:
+                found.append(word)
+    return found
+
+
+async def patterns(sh: Shell, nodes: Iterable[tree.Node]) -> list[str]:
+    """The words as patterns for `glob.match`."""
+    found: list[str] = []
+    for node in nodes:
+        words = _at_once(sh, node)
+        found += await _value(sh, node) if words is None else words
+    return found
+
+
+async def strings(sh: Shell, node: tree.Node) -> list[str]:
+    """The words of one node, patterns taken as they are written."""
+    return [glob.unmark(word) for word in await patterns(sh, (node,))]
+
+
+async def single(sh: Shell, node: tree.Node, what: str) -> str:
+    """The one word that ``node`` must be. Errors: `RcError` with ``what``."""
+    words = await strings(sh, node)
+    if len(words) != 1:
+        raise RcError(what)
+    return words[0]
+
+
+NOT_SINGLE = "variable name not singleton!"
+
+
+def _at_once(sh: Shell, node: tree.Node) -> list[str] | None:
+    """The value of a node that no command has to be run for, else None."""
+    kind = type(node)
+    if kind is tree.Word:
+        assert isinstance(node, tree.Word)
+        return [node.value]
+    if kind is tree.Var:
+        assert isinstance(node, tree.Var)
+        name = node.name
+        return sh.var.get(name.text) if isinstance(name, tree.Word) else None
+    if kind is tree.Concat:
+        assert isinstance(node, tree.Concat)
+        left = _at_once(sh, node.left)
+        right = None if left is None else _at_once(sh, node.right)
+        return None if left is None or right is None else concatenate(left, right)
+    if kind is tree.List:
+        assert isinstance(node, tree.List)
+        found: list[str] = []
+        for item in node.items:
+            words = _at_once(sh, item)
+            if words is None:
+                return None
+            found += words
+        return found
+    return None
+
+
+async def _value(sh: Shell, node: tree.Node) -> list[str]:
+    """The value of any node, its patterns marked."""
+    words = _at_once(sh, node)
+    if words is not None:
+        return words
+    match node:
+        case tree.List():
+            return await patterns(sh, node.items)
+        case tree.Concat():
+            return concatenate(await _value(sh, node.left), await _value(sh, node.right))
+        case tree.Count():
+            return [str(len(await _variable(sh, node.name)))]
+        case tree.Flat():
+            return [" ".join(await _variable(sh, node.name))]
+        case tree.Var():
+            return await _variable(sh, node.name)
+        case tree.Sub():
+            words = await _variable(sh, node.name)
+            return select(words, [glob.unmark(index) for index in await patterns(sh, node.index)])
+        case tree.Backquote():
+            return await _output(sh, node)
+        case tree.ProcSub():
+            return await sh.substitute(node.arrow, node.body)
+    raise AssertionError(node)
+
+
+async def _variable(sh: Shell, name: tree.Node) -> list[str]:
+    """The value of the variable whose name is the value of ``name``."""
+    return sh.var.get(await single(sh, name, NOT_SINGLE))
+
+
+def concatenate(left: list[str], right: list[str]) -> list[str]:
+    """``left^right``: element by element, or one with all. Errors: `CommandError`, `RcError`."""
+    if len(left) == len(right):
+        return [a + b for a, b in zip(left, right, strict=True)]
+    if not left or not right:
+        raise CommandError("null list in concatenation")
+    if len(left) == 1:
+        return [left[0] + b for b in right]
+    if len(right) == 1:
+        return [a + right[0] for a in left]
+    raise RcError("mismatched list lengths in concatenation")
+
+
+def select(words: list[str], indexes: list[str]) -> list[str]:
+    """``$words(indexes)``: elements counted from 1, and ranges of them; what is out of range is nothing."""
+    found: list[str] = []
+    for index in indexes:
+        low, dash, high = index.partition("-")
+        first = _number(low)
+        last = first if not dash else _number(high) if high else len(words)
+        if first > 0:
+            found += words[first - 1 : last]
+    return found
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+async def _output(sh: Shell, node: tree.Backquote) -> list[str]:
+    """What a command prints, in pieces."""
+    separators = sh.var.get("ifs") if node.split is None else await strings(sh, node.split)
+    return split(await sh.capture(node.body), "".join(separators))
+
+
+def split(text: str, separators: str) -> list[str]:
+    """The pieces of ``text`` between runs of ``separators``, none of them empty; all of it without any."""
+    if not separators:
+        return [text] if text else []
+    first = separators[0]
+    for other in separators[1:]:
+        text = text.replace(other, first)
+    return [piece for piece in text.split(first) if piece]
+
+
+async def _files(sh: Shell, word: str) -> list[str]:
+    """The names of the files that a marked word matches in the name space."""
+    p = sh.proc
+
+    async def readdir(path: str) -> list[str]:
+        return [entry.name for entry in await p.readdir(path)]
+
+    async def exists(path: str) -> bool:
+        try:
+            await p.stat(path)
+        except OSError:
+            return False
+        return True
+
+    return await glob.expand(word, readdir, exists)
