@@ -127,7 +127,12 @@ class Export:
     async def open(self, f: File, mode: int) -> File:
         """open(5); what is mounted here is opened, and of a union all members."""
         seen, head = cross(f.chan, self._proc.pgrp)
-        return self._file(await open_chan(seen, mode, self._proc.pgrp, head))
+        opened = await open_chan(seen, mode, self._proc.pgrp, head)
+        if opened is not f.chan:
+            return self._file(opened)
+        # the fid keeps its File: a second one for the same Chan would be closed with the first
+        f.qid, f.iounit = self._qids.qid(opened), opened.iounit
+        return f
 
     async def create(self, f: File, name: str, perm: int, mode: int) -> File:
         """open(5), in the member of a union that takes new files."""
