@@ -55,7 +55,7 @@ class Link:
         self._driver = driver
         self._conn = conn
         self._stream = stream(conn)
-        self._waiting: dict[int, asyncio.Future[Rmsg]] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[Rmsg], Tmsg]] = {}
         self._fids = 0
         self._held = True  # we have a reference to the connection
         self._dead = False
@@ -94,7 +94,7 @@ class Link:
         """One request and its reply. Errors: `Emountrpc` when the reply was lost, `Ehungup` later."""
         tag = self.client.send(message)
         waiting: asyncio.Future[Rmsg] = self._loop.create_future()
-        self._waiting[tag] = waiting
+        self._waiting[tag] = waiting, message
         self._stream.write(self.client.take())
         try:
             return await waiting
@@ -128,8 +128,10 @@ class Link:
             self.hangup()
             return
         for tag, reply in replies:
-            waiting = self._waiting.pop(tag, None)
-            if waiting is not None and not waiting.done():
+            waiting, message = self._waiting.pop(tag)
+            if waiting.done():  # cancelled, and its caller has not run since
+                self._undo(message, reply)
+            else:
                 waiting.set_result(reply)
         if late := self.client.take():
             self._stream.write(late)
@@ -142,7 +144,7 @@ class Link:
         self._driver.forget(self._conn)
         self.client.close()
         waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
+        for future, _ in waiting.values():
             if not future.done():
                 future.set_exception(errors.Emountrpc())
 

@@ -19,7 +19,7 @@ from typing import Any
 from nsh.errors import ProtocolError
 from nsh.kern.chan import Chan
 from nsh.kern.export import Export, File
-from nsh.kern.proc import RFCFDG, RFFDG, RFNOTEG, Proc, current
+from nsh.kern.proc import RFCFDG, RFFDG, RFNOTEG, Proc
 from nsh.kern.stream import Stream
 from nsh.net.dial import Listener
 from nsh.p9.msg import Buffer
@@ -45,8 +45,6 @@ class Server:
         self._gone = asyncio.Event()
         self._catching: asyncio.Task[None] | None = None
         self._forget = p.leader.atexit(self.close)
-        self._context = contextvars.copy_context()
-        self._context.run(current.set, self.proc)
         files: Any = Export(self.proc, root)  # what its members return is a value or a coroutine
         self._session: Session[File] = Session(files, _start, self._send)
         stream.start(self)
@@ -64,7 +62,7 @@ class Server:
             return
         self._gone.set()
         self._forget()
-        self._context.run(self._session.close)
+        self.proc.run(self._session.close)
         self.proc.exit()
         self._stream.close()
         if self._catching is not None and self._catching is not asyncio.current_task():
@@ -74,7 +72,7 @@ class Server:
 
     def received(self, data: bytes) -> None:
         if not self._gone.is_set():
-            self._context.run(self._feed, data)
+            self.proc.run(self._feed, data)
 
     def lost(self, reason: Exception | None) -> None:
         self.close()
@@ -95,8 +93,7 @@ class Server:
             self._stream.write(replies)
         if (self._session.stalled or self._stream.backlog() > SLOW) and self._catching is None:
             self._stream.pause()
-            loop = asyncio.get_running_loop()
-            self._catching = loop.create_task(self._catch_up(), context=self._context)
+            self._catching = self.proc.run(asyncio.ensure_future, self._catch_up())
 
     async def _catch_up(self) -> None:
         """Wait until the client has taken its replies, then go on with its requests."""
