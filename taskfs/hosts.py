@@ -115,6 +115,7 @@ class Host:
             self._gone = asyncio.get_running_loop().create_future()
         gone = self._gone
         task = asyncio.ensure_future(result)
+        task.add_done_callback(_seen)
         try:
             await asyncio.wait((task, gone), timeout=patience or None, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
@@ -205,6 +206,12 @@ class Here(Host):
 
     def leave(self, child: Child) -> None:
         pass
+
+
+def _seen(task: asyncio.Future[Any]) -> None:
+    """An error that comes when nobody waits for the answer any more is no news."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _drop(result: Any) -> None:
