@@ -97,7 +97,8 @@ class Content:
             if len(chunk) < at:
                 chunk.extend(bytes(at - len(chunk)))
             chunk[at : at + count] = view[start - offset : start - offset + count]
-        self.length = max(self.length, end)
+        if data:
+            self.length = max(self.length, end)
 
     def truncate(self, length: int) -> None:
         """Make the file ``length`` bytes long; what is added is zero."""
@@ -168,7 +169,7 @@ class RamFile(File):
     def write(self, c: Chan, data: bytes, offset: int) -> int:
         if self.perm & DMAPPEND:
             offset = self.content.length
-        if offset + len(data) > self.content.length:
+        if data and offset + len(data) > self.content.length:
             self.tree.take(_blocks(offset + len(data)) - _blocks(self.content.length))
         self.content.write(data, offset)
         self.modified()

@@ -1,0 +1,331 @@
+"""`#U`: the host's files, tested on real ones in a scratch directory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import threading
+from pathlib import Path
+
+import pytest
+
+from nsh import errors
+from nsh.dev.host import HostDevice, OpenFile, group_name, host_path, user_name
+from nsh.kern.chan import settle
+from nsh.kern.namec import Access, namec
+from nsh.kern.proc import Proc
+from nsh.p9.const import DMDIR, OEXEC, OREAD, OTRUNC, OWRITE
+from nsh.p9.stat import Dir
+from tests.conformance import check_files, check_tree, put
+from tests.kern.world import world
+
+
+@pytest.fixture
+def tmp(tmp_path: Path) -> str:
+    """The scratch directory, as a name in the name space."""
+    return f"#U{tmp_path}"
+
+
+async def test_it_conforms(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    await check_files(p, tmp)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "f").write_text("f")
+    (tmp_path / "empty").touch()
+    await check_tree(p, tmp)
+
+
+async def test_only_the_root_can_be_attached() -> None:
+    p = await world()
+    assert (await p.stat("#U")).name == "/"
+    assert (await p.stat("#U*")).qid == (await p.stat("#U")).qid
+    with pytest.raises(errors.Ebadspec):
+        await p.stat("#Ufoo")
+
+
+async def test_a_file_is_described_as_the_host_describes_it(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    file = tmp_path / "f"
+    file.write_bytes(b"12345")
+    os.chmod(file, 0o640)
+    os.utime(file, (1000, 2000))
+    d = await p.stat(f"{tmp}/f")
+    assert (d.name, d.mode, d.length, d.atime, d.mtime) == ("f", 0o640, 5, 1000, 2000)
+    assert (d.uid, d.gid) == (user_name(os.getuid()), group_name(file.stat().st_gid))
+    assert d.qid.path & (1 << 48) - 1 == file.stat().st_ino
+
+
+async def test_times_before_1970_and_far_ahead_fit(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    (tmp_path / "f").touch()
+    os.utime(tmp_path / "f", (-5, 1 << 33))
+    d = await p.stat(f"{tmp}/f")
+    assert (d.atime, d.mtime) == (0, 0xFFFFFFFE)
+
+
+async def test_files_of_different_disks_have_different_qids() -> None:
+    p = await world()
+    dev = p.system.device("U")
+    assert isinstance(dev, HostDevice)
+    status = list(os.stat("/"))
+    paths = set()
+    for ino, disk in ((7, 1), (7, 2), (7 | 1 << 60, 1), (7 | 1 << 61, 1), (7 | 1 << 60, 2)):
+        status[1], status[2] = ino, disk
+        file = os.stat_result(status, {"st_mtime_ns": 0})
+        paths.add(dev._qid(file).path)
+        assert dev._qid(file).path in paths, "the same file, the same qid"
+    assert len(paths) == 5
+
+
+async def test_links_are_followed_and_dotdot_leads_back_out(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    (tmp_path / "real" / "sub").mkdir(parents=True)
+    (tmp_path / "real" / "f").write_text("through the link")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "link").symlink_to("../real")
+    assert await p.readfile(f"{tmp}/there/link/f") == b"through the link"
+    assert (await p.stat(f"{tmp}/there/link")).isdir
+    assert {d.name for d in await p.readdir(f"{tmp}/there/link/..")} == {"link"}
+    assert (await p.readdir(f"{tmp}/there"))[0].isdir
+
+
+async def test_removing_or_renaming_a_link_leaves_what_it_leads_to(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").write_text("kept")
+    (tmp_path / "link").symlink_to("d")
+    await p.wstat(f"{tmp}/link", Dir.dont_touch(name="moved"))
+    assert (tmp_path / "moved").is_symlink()
+    await p.remove(f"{tmp}/moved")
+    assert sorted(os.listdir(tmp_path)) == ["d"]
+    assert (tmp_path / "d" / "f").read_text() == "kept"
+
+
+async def test_links_that_lead_nowhere_are_listed_and_can_be_removed(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    (tmp_path / "nowhere").symlink_to("no such file")
+    (tmp_path / "circle").symlink_to("circle")
+    assert {d.name for d in await p.readdir(tmp)} == {"nowhere", "circle"}
+    with pytest.raises(errors.Enonexist):
+        await p.open(f"{tmp}/nowhere")
+    with pytest.raises(OSError):
+        await p.open(f"{tmp}/circle")
+    for name in ("nowhere", "circle"):
+        await p.remove(f"{tmp}/{name}")
+
+
+async def test_names_that_are_no_utf8_keep_their_bytes(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    raw = os.fsencode(tmp_path) + b"/\xff\xfe"
+    os.close(os.open(raw, os.O_CREAT | os.O_WRONLY))
+    (d,) = await p.readdir(tmp)
+    assert d.name == "\udcff\udcfe"
+    assert Dir.unpack(d.pack()).name.encode("utf-8", "surrogateescape") == b"\xff\xfe"
+    assert await p.readfile(f"{tmp}/{d.name}") == b""
+    await put(p, f"{tmp}/copy{d.name}")
+    assert b"copy\xff\xfe" in os.listdir(os.fsencode(tmp_path))
+
+
+async def test_large_files_are_read_and_written_at_any_offset(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    fd = await p.create(f"{tmp}/f", 2)
+    assert await p.pwrite(fd, b"far", 5 << 40) == 3
+    assert await p.pread(fd, 10, 5 << 40) == b"far"
+    assert await p.pread(fd, 10, 1 << 40) == bytes(10)
+    assert (await p.fstat(fd)).length == (5 << 40) + 3
+    with pytest.raises(errors.P9Error):
+        await p.pwrite(fd, b"x", 1 << 63)
+    assert await p.pread(fd, 1, 1 << 63) == b""
+    p.close(fd)
+
+
+async def test_a_file_of_unknown_length_is_read_to_its_end() -> None:
+    p = await world()
+    assert b"Pid:" in await p.readfile("#U/proc/self/status")
+
+
+async def test_what_a_thread_reads_is_whole_and_survives_a_close(tmp_path: Path) -> None:
+    """Where the file system does not know RWF_NOWAIT, or the pages are not there."""
+    (tmp_path / "f").write_bytes(b"0123456789")
+    file = OpenFile(os.open(tmp_path / "f", os.O_RDONLY), os.stat(tmp_path / "f").st_mode)
+    file._nowait = False
+    assert await settle(file.read_at(4, 3)) == b"3456"
+    reading = asyncio.ensure_future(settle(file.read_at(4, 0)))
+    await asyncio.sleep(0)
+    reading.cancel()
+    file.close()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    await asyncio.sleep(0)
+    with pytest.raises(OSError):
+        os.fstat(file.fd)
+
+
+async def test_the_host_errors_have_plan_9_texts(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    (tmp_path / "d" / "sub").mkdir(parents=True)
+    await put(p, f"{tmp}/f")
+    await p.chdir(tmp)
+    cases = {
+        "'nosuch' file does not exist": p.open("nosuch"),
+        "'f' not a directory": p.stat("f/x"),
+        "directory not empty": p.remove("d"),
+        "permission denied": p.open("d", OWRITE),
+        "file already exists": p.wstat("f", Dir.dont_touch(name="d")),
+        "not a directory": p.create("f/g"),
+        "'" + "x" * 300 + "' name too long": p.stat("x" * 300),
+    }
+    for text, call in cases.items():
+        with pytest.raises(errors.P9Error) as caught:
+            await call
+        assert str(caught.value) == text[:127]
+
+
+async def test_a_program_is_opened_for_execution_only_if_it_may_be_executed(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    await put(p, f"{tmp}/f", b"#!/bin/sh\n", 0o644)
+    with pytest.raises(errors.Eperm):
+        await p.open(f"{tmp}/f", OEXEC)
+    os.chmod(tmp_path / "f", 0o755)
+    p.close(await p.open(f"{tmp}/f", OEXEC))
+
+
+async def test_new_files_have_the_directory_s_permissions_at_most(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    os.chmod(tmp_path, 0o750)
+    old = os.umask(0)
+    try:
+        await put(p, f"{tmp}/f", perm=0o666)
+        p.close(await p.create(f"{tmp}/d", OREAD, DMDIR | 0o777))
+    finally:
+        os.umask(old)
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "d").stat().st_mode & 0o777 == 0o750
+
+
+async def test_a_failing_wstat_is_undone(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    (tmp_path / "f").write_text("12345")
+    (tmp_path / "g").touch()
+    before = await p.stat(f"{tmp}/f")
+    with pytest.raises(errors.Eexist):
+        await p.wstat(f"{tmp}/f", Dir.dont_touch(name="g", mode=0o600, mtime=1, length=0))
+    assert await p.stat(f"{tmp}/f") == before
+
+
+async def test_listing_a_directory_does_not_depend_on_when_it_changes(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    for i in range(50):
+        (tmp_path / f"f{i}").touch()
+    fd = await p.open(tmp)
+    first = await p.read(fd, 300)
+    for i in range(50):
+        (tmp_path / f"f{i}").unlink()
+    while await p.read(fd, 300):  # what has gone meanwhile is left out
+        pass
+    assert first
+    await p.seek(fd, 0)
+    assert await p.read(fd, 300) == b""
+    p.close(fd)
+
+
+# --- files that may make one wait --------------------------------------------------------------
+
+
+async def test_a_fifo_makes_its_reader_wait_and_nobody_else(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    os.mkfifo(tmp_path / "fifo")
+    fd = await p.open(f"{tmp}/fifo")
+    reading = asyncio.ensure_future(p.read(fd, 100))
+    await asyncio.sleep(0.01)
+    assert not reading.done(), "there is no writer yet"
+    writer = await p.open(f"{tmp}/fifo", OWRITE)
+    await p.write(writer, b"hello")
+    assert await reading == b"hello"
+    p.close(writer)
+    assert await p.read(fd, 100) == b"", "the writer has gone"
+    p.close(fd)
+
+
+async def test_opening_a_fifo_for_writing_waits_for_a_reader(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    os.mkfifo(tmp_path / "fifo")
+    opening = asyncio.ensure_future(p.open(f"{tmp}/fifo", OWRITE))
+    await asyncio.sleep(0.01)
+    assert not opening.done()
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "fifo").read_bytes()))
+    reader.start()
+    fd = await opening
+    big = bytes(range(256)) * 1024  # more than the pipe holds: the writer waits for the reader
+    await p.write(fd, big)
+    p.close(fd)
+    reader.join()
+    assert got == [big]
+
+
+async def test_a_read_that_is_cancelled_loses_nothing(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    os.mkfifo(tmp_path / "fifo")
+    fd = await p.open(f"{tmp}/fifo", 2)
+    reading = asyncio.ensure_future(p.read(fd, 100))
+    await asyncio.sleep(0.01)
+    reading.cancel()
+    await p.write(fd, b"kept")
+    assert await p.read(fd, 100) == b"kept"
+    p.close(fd)
+
+
+async def test_a_terminal_is_read_when_a_line_is_there() -> None:
+    p = await world()
+    ours, theirs = pty.openpty()
+    try:
+        fd = await p.open(f"#U{os.ttyname(theirs)}", 2)
+        reading = asyncio.ensure_future(p.read(fd, 100))
+        await asyncio.sleep(0.01)
+        assert not reading.done()
+        os.write(ours, b"typed\n")
+        assert await reading == b"typed\n"
+        p.close(fd)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+async def test_devices_that_never_wait_are_read_at_once() -> None:
+    p = await world()
+    fd = await p.open("#U/dev/zero")
+    assert await p.read(fd, 10) == bytes(10)
+    p.close(fd)
+    await p.writefile("#U/dev/null", b"gone", OWRITE | OTRUNC)
+    assert await p.readfile("#U/dev/null") == b""
+
+
+# --- what the shell asks -----------------------------------------------------------------------
+
+
+async def test_the_host_knows_its_files_by_their_own_names(tmp: str, tmp_path: Path) -> None:
+    p = await world("d/", "f")
+    await p.bind(tmp, "/mnt/d", 0)
+    (tmp_path / "sub").mkdir()
+
+    async def name(of: str, p: Proc = p) -> str | None:
+        return host_path(await namec(p, of, Access.ACCESS))
+
+    assert await name("/mnt/d/sub") == str(tmp_path / "sub")
+    assert await name("/mnt/d") == str(tmp_path)
+    assert await name("/mnt/f") is None
+
+
+async def test_open_files_have_a_descriptor_and_directories_have_none(tmp: str) -> None:
+    p = await world()
+    fd = await p.create(f"{tmp}/f")
+    c = p.fgrp.get(fd)
+    number = c.dev.fileno(c)
+    assert number is not None
+    assert os.fstat(number).st_ino == c.qid.path & (1 << 48) - 1
+    p.close(fd)
+    fd = await p.open(tmp)
+    c = p.fgrp.get(fd)
+    assert c.dev.fileno(c) is None
+    p.close(fd)
