@@ -17,7 +17,7 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
 from nsh.kern.namec import quote
 from taskfs import status
-from taskfs.hosts import TOGETHER, Child, Lost, each
+from taskfs.hosts import TOGETHER, Child, Lost, each, looked_at
 from taskfs.spool import Bell
 
 if TYPE_CHECKING:
@@ -279,12 +279,15 @@ class Cursor:
                 return b""
             if not inspect.isawaitable(result):
                 return result
-            self._asked[i] = asyncio.get_running_loop().create_task(_or_end(result))
+            self._asked[i] = _begin(result)
             return None
         if not task.done():
             return None
         del self._asked[i]
-        return task.result()
+        try:
+            return task.result()
+        except OSError:
+            return b""  # a child that is lost has come to its end
 
     def prefix(self, i: int) -> bytes:
         """What ``label`` puts in front of the lines of child ``i``."""
@@ -294,12 +297,11 @@ class Cursor:
         return f"{child.rank if self._label == 'rank' else child.host.name}: ".encode()
 
 
-async def _or_end(result: Any) -> bytes:
-    """What is read from a child; one that is lost has come to its end."""
-    try:
-        return bytes(await result)
-    except OSError:
-        return b""
+def _begin(reading: Any) -> asyncio.Task[bytes]:
+    """Let a child be asked while its answer is not needed yet."""
+    task: asyncio.Task[bytes] = asyncio.get_running_loop().create_task(reading)
+    task.add_done_callback(looked_at)
+    return task
 
 
 class InOrder(Cursor):
@@ -310,51 +312,51 @@ class InOrder(Cursor):
         self._turn = 0
         self._offset = 0
         self._left = b""
-        self._lines = Lines(self.prefix(0)) if children else None
+        self._lines: Lines | None = None
+        self._next_child()
 
     async def read(self, count: int) -> bytes:
         data = bytearray()
-        while len(data) < count and not (data and self._waiting()):
-            if not self._left and not await self._more(count):
+        while len(data) < count:
+            # what is there is not kept back until more comes
+            if not self._left and not await self._more(count, wait=not data):
                 break
             take = count - len(data)
             data += self._left[:take]
             self._left = self._left[take:]
         return bytes(data)
 
-    def _waiting(self) -> bool:
-        """Is there nothing to be had just now?"""
-        task = self._asked.get(self._turn)
-        return not self._left and task is not None and not task.done()
-
-    async def _more(self, count: int) -> bool:
-        """Get the next piece of output; False at the end of all."""
+    async def _more(self, count: int, wait: bool) -> bool:
+        """Get the next piece of output; False at the end of all, or if ``wait`` is not allowed."""
         while self._turn < len(self.children) and not self._left:
             self._look_ahead(count)
             data = self._ask(self._turn, count, self._offset)
-            if data is None:
+            if data is not None:
+                self._take(data)
+            elif wait:
                 await asyncio.wait((self._asked[self._turn],))
-                continue
-            self._offset += len(data)
-            if self._label == "none":
-                self._left = data
-            elif self._lines is not None:
-                self._left = self._lines.feed(data)
-            if not data:
-                self._turn += 1
-                self._offset = 0
-                if self._turn < len(self.children):
-                    self._lines = Lines(self.prefix(self._turn))
+            else:
+                break
         return bool(self._left)
+
+    def _take(self, data: bytes) -> None:
+        """The child whose turn it is has given ``data``; none is its end."""
+        self._offset += len(data)
+        self._left = data if self._lines is None else self._lines.feed(data)
+        if not data:
+            self._turn += 1
+            self._offset = 0
+            self._next_child()
+
+    def _next_child(self) -> None:
+        """It is another child's turn."""
+        labelled = self._label != "none" and self._turn < len(self.children)
+        self._lines = Lines(self.prefix(self._turn)) if labelled else None
 
     def _look_ahead(self, count: int) -> None:
         for i in range(self._turn + 1, min(self._turn + TOGETHER, len(self.children))):
             if i not in self._asked and not self.children[i].here:
-                self._asked[i] = asyncio.get_running_loop().create_task(self._first(i, count))
-
-    async def _first(self, i: int, count: int) -> bytes:
-        result = self.children[i].read(self.name, count, 0)
-        return await _or_end(result) if inspect.isawaitable(result) else result
+                self._ask(i, count, 0)
 
 
 class Arriving(Cursor):

@@ -23,15 +23,15 @@ while read -r what group; do
     esac
 done
 [ "$live" = ' ' ] && exit
-for group in $live; do kill -TERM -- -$group; done
+for group in $live; do kill -TERM -$group; done
 for tenth in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     left=' '
-    for group in $live; do kill -0 -- -$group && left="$left$group "; done
+    for group in $live; do kill -0 -$group && left="$left$group "; done
     live=$left
     [ "$live" = ' ' ] && exit
     sleep 0.1
 done
-for group in $live; do kill -KILL -- -$group; done
+for group in $live; do kill -KILL -$group; done
 """
 
 

@@ -72,6 +72,12 @@ async def each(
     return results
 
 
+def looked_at(task: asyncio.Future[Any]) -> None:
+    """Whoever asked for this may have gone; then its error is nobody's."""
+    if not task.cancelled():
+        task.exception()
+
+
 class Host:
     """A place where sessions can be cloned. ``lost``: it did not answer; ``dead``: it never will again."""
 
@@ -115,7 +121,7 @@ class Host:
             self._gone = asyncio.get_running_loop().create_future()
         gone = self._gone
         task = asyncio.ensure_future(result)
-        task.add_done_callback(_seen)
+        task.add_done_callback(looked_at)
         try:
             await asyncio.wait((task, gone), timeout=patience or None, return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
@@ -129,10 +135,24 @@ class Host:
         try:
             value: T = task.result()
             return value
-        except ConnectionError as e:
-            self.dead = True
-            self.lose()
-            raise Lost(str(e)) from None
+        except (errors.Emountrpc, errors.Ehungup) as e:
+            if await self._is_dead():
+                self.dead = True
+                self.lose()
+                raise Lost(str(e)) from None
+            raise  # it was an answer
+
+    async def _is_dead(self) -> bool:
+        """Is the connection gone? Asks for something that a living host always answers."""
+        for child in self.children:
+            try:
+                await settle(child.directory.dev.stat(child.directory))
+            except (errors.Emountrpc, errors.Ehungup):
+                return True
+            except OSError:
+                pass
+            return False
+        return True
 
     def lose(self) -> None:
         """The host does not answer: all who wait for it are told."""
@@ -178,12 +198,13 @@ class Host:
 
     async def _ask_again(self, directory: Chan) -> None:
         task = asyncio.ensure_future(settle(directory.dev.stat(directory)))
+        task.add_done_callback(looked_at)
         try:
             await asyncio.wait((task,), timeout=PATIENCE)
         finally:
             task.cancel()
         if task.done() and not task.cancelled():
-            self.dead = isinstance(task.exception(), ConnectionError)
+            self.dead = isinstance(task.exception(), errors.Emountrpc | errors.Ehungup)
             self.lost = self.dead
 
 
@@ -206,12 +227,6 @@ class Here(Host):
 
     def leave(self, child: Child) -> None:
         pass
-
-
-def _seen(task: asyncio.Future[Any]) -> None:
-    """An error that comes when nobody waits for the answer any more is no news."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _drop(result: Any) -> None:
@@ -296,21 +311,20 @@ class Child:
     def read(self, name: str, count: int, offset: int) -> Maybe[bytes]:
         """Read a file that is held open. Errors: `Lost`, and those of the host."""
         c = self._file(name)
-        result = c.dev.read(c, count, offset)
-        return self.host.ask(result) if inspect.isawaitable(result) else result
+        return c.dev.read(c, count, offset) if self.here else self._read(c, count, offset)
+
+    async def _read(self, c: Chan, count: int, offset: int) -> bytes:
+        return await self.host.ask(c.dev.read(c, count, offset))
 
     def write(self, name: str, data: bytes) -> Maybe[int]:
         """Write all of ``data`` to a file that is held open. Errors: `Lost`, and those of the host."""
         c = self._file(name)
-        taken = c.dev.write(c, data, 0)
-        if inspect.isawaitable(taken) or taken < len(data):
-            return self.host.ask(self._write_rest(c, data, taken))
-        return taken
+        return c.dev.write(c, data, 0) if self.here else self._write(c, data)
 
-    async def _write_rest(self, c: Chan, data: bytes, taken: Any) -> int:
-        done: int = await settle(taken)
+    async def _write(self, c: Chan, data: bytes) -> int:
+        done = await self.host.ask(c.dev.write(c, data, 0))
         while done < len(data):
-            more = await settle(c.dev.write(c, data[done:], 0))
+            more = await self.host.ask(c.dev.write(c, data[done:], 0))
             if more <= 0:
                 raise errors.Ewclosed()
             done += more
@@ -413,6 +427,10 @@ class Hosts:
         if (system, arch) != ("*", "*"):
             alive = await self._of_kind(session, alive, system, arch)
         return [alive[(self._cursor + i) % len(alive)] for i in range(n)]
+
+    def met(self) -> list[Host]:
+        """All hosts that were ever found."""
+        return list(self._met.values())
 
     def advance(self, n: int) -> None:
         """``n`` resources have been reserved."""

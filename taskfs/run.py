@@ -49,6 +49,7 @@ class Task:
         self._pidfd = -1
         self._began = 0.0
         self._timers: list[asyncio.TimerHandle] = []
+        self._finished = False  # the whole group has been sent SIGKILL
 
     def start(
         self, argv: Sequence[str], directory: str, env: Mapping[str, str], pipes: tuple[Feed, Spool, Spool]
@@ -113,6 +114,7 @@ class Task:
 
     def _finish_off(self) -> None:
         self.signal(signal.SIGKILL)
+        self._finished = True
         if self._pidfd < 0:
             self._guard.remove(self.pid)
 
@@ -135,12 +137,13 @@ class Task:
         try:
             os.killpg(self.pid, 0)
         except ProcessLookupError:
-            self._guard.remove(self.pid)
+            self._finished = True
         except PermissionError:
             pass
-        else:
-            if self._timers:  # it was killed, not left to itself
-                self._timers = [asyncio.get_running_loop().call_later(GRACE, self._finish_off)]
+        if self._finished:
+            self._guard.remove(self.pid)
+        elif self._timers:  # it was killed, not left to itself
+            self._timers = [asyncio.get_running_loop().call_later(GRACE, self._finish_off)]
 
 
 def _reason(e: Exception, directory: str) -> str:

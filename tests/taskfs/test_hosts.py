@@ -1,0 +1,288 @@
+"""Sessions whose children run on other hosts: real programs, joined by TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import py9p
+import pytest
+
+from nsh.p9.const import ORDWR, OREAD, OWRITE
+from taskfs import hosts
+from tests.taskfs import host
+from tests.taskfs.world import SESSION_FILES, World, world
+
+TOP = Path(__file__).parents[2]
+
+
+def running(pid: int) -> bool:
+    """Is there a process ``pid``? One that is dead, and only waits to be waited for, is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for something that nobody reports; the limit of the test is the limit here."""
+    while not true():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+
+
+class Remote:
+    """A running host program. ``port``: where it exports /task."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, directory: str) -> None:
+        self.process = process
+        self.port = port
+        self.directory = directory
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+
+@asynccontextmanager
+async def remote(directory: os.PathLike[str], *mounts: str) -> AsyncIterator[Remote]:
+    """A host that stands in ``directory``."""
+    where = os.fspath(directory)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.taskfs.host", where, *mounts, cwd=TOP,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        yield Remote(process, int(await process.stdout.readline()), where)
+    finally:
+        process.stdin.close()
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGCONT)
+        await process.wait()
+
+
+class Client:
+    """A 9P client that is not ours, below remote/ of a host's export."""
+
+    def __init__(self, port: int) -> None:
+        self._client = py9p.Client.connect_tcp("127.0.0.1", port, timeout=20)
+        self._client.negotiate()
+        self._client.attach(0, uname="glenda")
+        self._fid = 0
+
+    def _open(self, name: str, mode: int) -> int:
+        self._fid += 1
+        self._client.walk(0, self._fid, f"remote/{name}")
+        self._client.open(self._fid, mode)
+        return self._fid
+
+    def clone(self, message: str) -> str:
+        """A new session that has been told ``message``; its number."""
+        fid = self._open("clone", ORDWR)
+        number = bytes(self._client.read(fid, 100))
+        self._client.write(fid, message.encode())
+        return number.decode()
+
+    def read(self, name: str) -> str:
+        """What one read of the file gives."""
+        fid = self._open(name, OREAD)
+        return bytes(self._client.read(fid, 4000)).decode()
+
+    def write(self, name: str, text: str) -> None:
+        self._client.write(self._open(name, OWRITE), text.encode())
+
+    def close(self) -> None:
+        """Hang up, without a word."""
+        self._client.close()
+
+
+@asynccontextmanager
+async def three_hosts(tmp_path: os.PathLike[str]) -> AsyncIterator[tuple[World, list[Remote]]]:
+    """A world with host1, host2 and host3 mounted in that order."""
+    async with contextlib.AsyncExitStack() as stack:
+        remotes = []
+        for n in (1, 2, 3):
+            os.mkdir(os.path.join(tmp_path, f"host{n}"))
+            remotes.append(await stack.enter_async_context(remote(os.path.join(tmp_path, f"host{n}"))))  # type: ignore[arg-type]
+        w = await stack.enter_async_context(world())
+        for n, r in enumerate(remotes, 1):
+            await host.mount(w.p, f"host{n}", r.port)
+        yield w, remotes
+        for n in range(1, 4):
+            await w.p.unmount(None, f"/remote/host{n}")
+
+
+async def test_the_session_of_the_seed(tmp_path: os.PathLike[str]) -> None:
+    async with three_hosts(tmp_path) as (w, (one, two, three)):
+        s = await w.clone()
+        assert s == "/task/remote/0"
+        await w.echo("res 4", f"{s}/ctl")
+        assert await w.ls(s) == sorted(["0", "1", "2", "3", *SESSION_FILES])
+        for rank in range(4):
+            assert await w.ls(f"{s}/{rank}") == SESSION_FILES
+        places = [(0, three), (0, two), (0, one), (1, three)]
+        closed = [f"cmd/{n} 1 Closed {r.directory} ''\n" for n, r in places]
+        assert await w.cat(f"{s}/3/status") == closed[3]
+        assert await w.cat(f"{s}/status") == "".join(closed)
+        await w.echo("exec pwd", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdio") == "".join(f"{r.directory}\n" for _, r in places)
+        assert await w.cat(f"{s}/stderr") == ""
+        assert await w.cat(f"{s}/status") == "".join(f"cmd/{n} 5 Done {r.directory} pwd\n" for n, r in places)
+        names = [line.split()[:2] for line in (await w.cat(f"{s}/wait")).splitlines()]
+        assert names == [["0", "host3"], ["1", "host2"], ["2", "host1"], ["3", "host3"]]
+
+
+async def test_round_robin_goes_on_where_it_stopped(tmp_path: os.PathLike[str]) -> None:
+    async with three_hosts(tmp_path) as (w, _):
+        s = await w.team(4, "exec echo %h")
+        assert (await w.cat(f"{s}/stdout")).split() == ["host3", "host2", "host1", "host3"]
+        t = await w.team(2, "exec echo %h")
+        assert (await w.cat(f"{t}/stdout")).split() == ["host2", "host1"]
+        u = await w.team(3, "hosts host[1-2]", "res 4", "exec echo %h")
+        assert "host3" in await w.cat(f"{u}/0/status")
+        assert {*(await w.cat(f"{u}/stdout")).split()[3:]} == {"host1", "host2"}
+        v = await w.clone()
+        assert await w.refusal("hosts host7\nres 1", f"{v}/ctl") == "no such host under /remote: host7"
+
+
+async def test_input_and_output_cross_the_network_whole(tmp_path: os.PathLike[str]) -> None:
+    async with three_hosts(tmp_path) as (w, _):
+        s = await w.team(5, "exec cat")
+        text = "".join(f"{n} bottles\n" for n in range(20000))
+        await w.echo(text, f"{s}/stdin")
+        assert await w.cat(f"{s}/stdout") == (text + "\n") * 5
+
+
+async def test_a_task_that_closes_its_input_does_not_lose_its_host(tmp_path: os.PathLike[str]) -> None:
+    async with three_hosts(tmp_path) as (w, _):
+        s = await w.team(3, "exec sh -c 'test %r = 1 || cat'")
+        await w.cat(f"{s}/1/wait")
+        await w.echo("for the others", f"{s}/stdin")
+        assert await w.cat(f"{s}/stdout") == "for the others\n" * 2
+        assert await w.refusal("late", f"{s}/stdin") == "write on closed pipe"
+        assert "Lost" not in await w.cat(f"{s}/status")
+
+
+async def test_release_frees_the_resources_on_their_hosts(tmp_path: os.PathLike[str]) -> None:
+    async with three_hosts(tmp_path) as (w, _):
+        s = await w.team(6, "exec sleep 100")
+        assert await w.ls("/remote/host2/remote") == ["0", "1", "arch", "clone", "env", "fs", "ns", "status"]
+        await w.echo("release", f"{s}/ctl")
+        await w.device.settled()
+        for n in (1, 2, 3):
+            assert await w.ls(f"/remote/host{n}/remote") == ["arch", "clone", "env", "fs", "ns", "status"]
+
+
+async def test_a_host_that_is_killed_is_lost_and_the_others_go_on(tmp_path: os.PathLike[str]) -> None:
+    async with three_hosts(tmp_path) as (w, (_, two, _)):
+        s = await w.team(3)
+        await w.echo("exec sh -c 'echo up; read line; echo $line'", f"{s}/ctl")
+        two.signal(signal.SIGKILL)
+        await two.process.wait()
+        await w.echo("on", f"{s}/stdin")
+        assert await w.cat(f"{s}/0/stdout") == "up\non\n"
+        assert (await w.cat(f"{s}/stdout")).count("on\n") == 2
+        ends = [line.split("'")[1] for line in (await w.cat(f"{s}/wait")).splitlines()]
+        assert ends == ["", "lost", ""]
+        states = [line.split()[2] for line in (await w.cat(f"{s}/status")).splitlines()]
+        assert states == ["Done", "Lost", "Done"]
+        assert (await w.refusal("exec true", f"{s}/ctl")).startswith("1: host2: ")
+        t = await w.team(2, "exec echo %h")
+        assert "host2" not in await w.cat(f"{t}/stdout")
+
+
+async def test_a_host_that_hangs_is_lost_until_it_answers(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "PATIENCE", 0.5)
+    monkeypatch.setattr(hosts, "INTERVAL", 0.2)
+    async with three_hosts(tmp_path) as (w, (one, _, _)):
+        s = await w.team(3)
+        await w.cat(f"{s}/status")
+        one.signal(signal.SIGSTOP)
+        lines = (await w.cat(f"{s}/status")).splitlines()
+        assert lines[2] == f"cmd/0 1 Lost {one.directory} ''"
+        assert (await w.refusal("exec echo ok", f"{s}/ctl")).startswith("2: host1: ")
+        assert await w.cat(f"{s}/stdout") == "ok\nok\n"
+        one.signal(signal.SIGCONT)
+        await until(lambda: not any(h.lost for h in w.device.hosts.met()))
+        await w.echo("exec echo again", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "again\n" * 3
+
+
+async def test_a_failed_reservation_keeps_nothing(tmp_path: os.PathLike[str]) -> None:
+    async with three_hosts(tmp_path) as (w, (_, two, _)):
+        await w.team(1)  # the hosts are known from now on
+        two.signal(signal.SIGKILL)
+        await two.process.wait()
+        s = await w.clone()
+        assert (await w.refusal("res 3", f"{s}/ctl")).startswith("res: host2: ")
+        assert await w.ls(s) == SESSION_FILES
+        await w.device.settled()
+        assert "0" not in await w.ls("/remote/host1/remote")
+        await w.echo("res 3", f"{s}/ctl")
+        assert "2" in await w.ls(s)
+
+
+async def test_what_a_client_started_ends_with_its_connection(tmp_path: os.PathLike[str]) -> None:
+    def start(port: int) -> tuple[Client, int]:
+        client = Client(port)
+        number = client.clone("exec sh -c 'echo $$; exec sleep 100'")
+        return client, int(client.read(f"{number}/stdout"))
+
+    async with remote(tmp_path) as r:
+        mine, my_pid = await asyncio.to_thread(start, r.port)
+        theirs, their_pid = await asyncio.to_thread(start, r.port)
+        mine.close()
+        await until(lambda: not running(my_pid))
+        assert running(their_pid)
+        theirs.close()
+
+
+async def test_nothing_is_left_running_when_the_host_program_is_killed(tmp_path: os.PathLike[str]) -> None:
+    async with remote(tmp_path) as r, world() as w:
+        await host.mount(w.p, "h", r.port)
+        s = await w.team(2, "exec sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1; done'")
+        fds = [await w.p.open(f"{s}/{rank}/stdout") for rank in range(2)]
+        pids = [int(await w.p.read(fd)) for fd in fds]
+        r.signal(signal.SIGKILL)
+        await until(lambda: not any(map(running, pids)))
+        for fd in fds:
+            w.p.close(fd)
+        await w.p.unmount(None, "/remote/h")
+
+
+async def test_trees_of_hosts_work(tmp_path: os.PathLike[str]) -> None:
+    async with remote(tmp_path) as leaf, remote(tmp_path, f"below={leaf.port}") as middle, world() as w:
+        await host.mount(w.p, "middle", middle.port)
+        s = await w.team(2)
+        for rank in range(2):
+            await w.echo("res 3", f"{s}/{rank}/ctl")
+        await w.echo("exec echo hi", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "hi\n" * 6
+        assert len((await w.cat(f"{s}/status")).splitlines()) == 6
+        assert (await w.cat(f"{s}/wait")).startswith("0 middle 0 below ")
+        await w.echo("release", f"{s}/ctl")
+        await w.device.settled()
+        await w.p.unmount(None, "/remote/middle")
+
+
+async def test_an_independent_client_clones_reserves_executes_and_reads(tmp_path: os.PathLike[str]) -> None:
+    def session(port: int) -> list[str]:
+        client = Client(port)
+        number = client.clone("res 3")
+        client.write(f"{number}/ctl", "exec echo rank %r")
+        client.read(f"{number}/wait")
+        output = client.read(f"{number}/stdio")
+        with pytest.raises(py9p.RemoteError, match="permission denied"):
+            client.read("arch")
+        client.close()
+        return [number, output]
+
+    async with remote(tmp_path) as r:
+        assert await asyncio.to_thread(session, r.port) == ["0", "rank 0\nrank 1\nrank 2\n"]
