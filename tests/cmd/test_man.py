@@ -1,0 +1,99 @@
+"""man: pages are found, and set as plain text."""
+
+from __future__ import annotations
+
+import pytest
+
+from nsh.cmd.man import render
+from tests.cmd.session import Result, session
+
+PAGE = r"""
+.TH EXAMPLE 1 "" nsh
+.SH NAME
+example \- show how
+.SH SYNOPSIS
+.B example
+[
+.B \-ab
+]
+.IR file ...
+.SH DESCRIPTION
+.I Example
+shows
+.B bold
+text and
+.BR fonts (7),
+.RB ( mixed )
+with ``\fBescapes\fP'' \(em and a line that is long enough to be broken.
+.TP
+.B \-a
+Short tags have their text beside them.
+.TP
+.B \-\-a\-long\-one
+Long tags above it.
+.PP
+.EX
+kept   as
+  it is
+.EE
+.SH BUGS
+None.
+"""
+
+SET = """\
+EXAMPLE(1)
+
+NAME
+       example - show how
+
+SYNOPSIS
+       example [ -ab ] file...
+
+DESCRIPTION
+       Example shows bold text and fonts(7), (mixed) with ``escapes'' -- and a
+       line that is long enough to be broken.
+
+       -a      Short tags have their text beside them.
+
+       --a-long-one
+               Long tags above it.
+
+       kept   as
+         it is
+
+BUGS
+       None.
+"""
+
+
+def test_a_page_is_set_as_plain_text() -> None:
+    assert render(PAGE.lstrip()) == SET
+
+
+@pytest.mark.parametrize("name", ["cat", "ls", "man", "memfs", "tree"])
+async def test_commands_have_pages(name: str) -> None:
+    s = await session()
+    text = await s.out("man", name)
+    assert text.startswith(f"{name.upper()}(1)\n\nNAME\n       {name} - ")
+    for heading in ("SYNOPSIS", "DESCRIPTION", "SEE ALSO"):
+        assert f"\n\n{heading}\n" in text
+
+
+async def test_a_section_can_be_asked_for() -> None:
+    s = await session()
+    assert (await s.out("man", "3", "ram")).startswith("RAM(3)")
+    assert (await s.run("man", "1", "ram")).status == "no manual entry"
+
+
+async def test_pages_are_found_by_words_of_their_summary() -> None:
+    s = await session()
+    assert (
+        await s.out("man", "-k", "standard", "several") == "tee - copy standard input to several files (1)\n"
+    )
+    assert (await s.run("man", "-k", "no such word")).status == "no manual entry"
+
+
+async def test_what_is_not_there_is_said() -> None:
+    s = await session()
+    assert await s.run("man", "nosuch") == Result("", "man: nosuch: no manual entry\n", "no manual entry")
+    assert (await s.run("man")).status == "usage"
