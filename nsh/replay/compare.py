@@ -29,14 +29,14 @@ class Edit(NamedTuple):
     printed: list[str]
 
 
-def _bounded(text: str, anywhere: bool = False) -> str:
+def _bounded(text: str, in_paths: bool) -> str:
     """A regular expression for ``text`` where it is not a part of a longer name.
 
-    A text without a slash is a name of its own, no part of a path either, unless `anywhere`. One that ends
+    Nor may it be a part of a path, unless it is a path itself or `in_paths`. One that ends
     with a slash, as the root of a host may, stands for the directory: the slash is taken along where it does
     not lead on to a file in it.
     """
-    slash = "" if "/" in text or anywhere else "/"
+    slash = "" if in_paths or "/" in text else "/"
     before = rf"(?<![\w.{slash}-])" if re.match(r"[\w/]", text) else ""
     bare = text.rstrip("/") or text
     tail = r"(?:/+(?=[\s'\"]|$))?" if bare != text else ""
@@ -54,6 +54,7 @@ class Substitution:
     def __init__(self, wheres: Iterable[tuple[str, str | None]] = ()) -> None:
         wheres = list(wheres)
         self._any = {text for text, value in wheres if value is None}
+        self._in_paths = {text for text, value in wheres if value is None or "/" in value}
         self._values: dict[str, str] = {}
         self._texts: dict[str, str] = {}
         for text, value in wheres:
@@ -65,7 +66,7 @@ class Substitution:
 
     def _alternatives(self, texts: Iterable[str]) -> re.Pattern[str] | None:
         longest_first = sorted(set(texts), key=len, reverse=True)
-        each = [_bounded(text, anywhere=text in self._any) for text in longest_first]
+        each = [_bounded(text, text in self._in_paths) for text in longest_first]
         return re.compile("|".join(f"(?:{one})" for one in each)) if each else None
 
     def expand(self, text: str) -> str:

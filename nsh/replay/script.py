@@ -15,6 +15,7 @@ import lark
 
 import nsh
 from nsh.errors import FileFormatError
+from nsh.rc.parse import is_complete
 from nsh.replay.compare import ELLIPSIS, Edit
 
 __all__ = ["Command", "Host", "Output", "Transcript", "Where", "parse"]
@@ -110,7 +111,10 @@ def _as_output(text: str) -> str:
 
 
 def parse(text: str, file: str = "") -> Transcript:
-    """Read a transcript. Errors: `FileFormatError` with the place, for a directive that is none."""
+    """Read a transcript.
+
+    Errors: `FileFormatError` with the place, for a directive that is none, or a command that goes on.
+    """
     grammar = lark.Lark(_grammar(), parser="lalr", lexer="contextual")
     try:
         tree = grammar.parse(text if text.endswith("\n") else text + "\n")
@@ -197,10 +201,16 @@ class _Reader(lark.Transformer[lark.Token, None]):
             if token.type == "SENTENCE":
                 self.transcript.prose.append(Output(token.line or 0, token.strip()))
             else:
-                self.transcript.commands.append(Command(token.line or 0, "", token.strip()))
+                self._command(token, Command(token.line or 0, "", token.strip()))
 
     def exchange(self, children: list[Any]) -> None:
         prompt, text, *output = children
         lines = [Output(o.line, ELLIPSIS if o.type == "ELLIPSIS" else o.rstrip()) for o in output]
         command = Command(prompt.line, prompt.strip(), (text or "").strip(), lines)
+        self._command(prompt, command)
+
+    def _command(self, token: lark.Token, command: Command) -> None:
+        """Take a command, which is one line: a shell that waits for more looks like one that works."""
+        if not is_complete(command.text):
+            raise self._wrong("the command is not complete", token)
         self.transcript.commands.append(command)

@@ -100,6 +100,13 @@ def test_a_bad_directive_is_named_with_file_and_line(line: str, message: str) ->
     assert str(caught.value) == f"x.transcript:3: {message}"
 
 
+@pytest.mark.parametrize("line", ["for(i in a b) {", "$ echo 'a", "; cat <<end"])
+def test_a_command_is_one_line(line: str) -> None:
+    with pytest.raises(FileFormatError) as caught:
+        parse(f"echo a\n{line}\n", "x.transcript")
+    assert str(caught.value) == "x.transcript:2: the command is not complete"
+
+
 @given(st.lists(st.text(st.characters(exclude_characters="\n"), max_size=20)))
 def test_every_text_without_directives_is_a_transcript(lines: list[str]) -> None:
     text = "\n".join(["; a", *lines])

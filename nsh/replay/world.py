@@ -1,0 +1,434 @@
+"""The processes of a replay: a small world of machines on this one, and how it ends.
+
+Each host is an nsh of its own that exports its taskfs, with a host name of its own (a UTS name space) and a
+directory that plays its root. Two more are typed to: the name space shell, and the Linux shell, which sees
+this machine's files and has a scratch home. They find each other by an ndb (nsh/net/ndb.py), a file that
+says which loopback port plays a dial string; nothing else can be dialled.
+
+A shell is typed to through a pipe, and its prompt, a random word, tells that a command has ended. A world
+leaves nothing behind: all its processes carry NSH_NDB with the path of its own table in their environment,
+and what still runs after the shells have ended is found by that. The shells end when their standard input
+does, and by a signal when this process dies. What is typed and compared is run.py's business.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import getpass
+import grp
+import os
+import secrets
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import NamedTuple
+
+import nsh
+from nsh.errors import FileFormatError
+from nsh.replay.script import Command, Host, Transcript
+
+__all__ = ["ENDING", "Result", "Shell", "World"]
+
+START = 60.0
+"""Seconds that the shells may take to start, on a machine that is busy."""
+
+PATIENCE = 5.0
+"""Seconds that a shell may take to give up a command, or to end, before harder means are used."""
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that ask a process to end."""
+
+LIMIT = 16 << 20
+"""Bytes that one command may print; it is held back after that, and so runs into its time limit."""
+
+# How nsh is started: the one that runs now, whatever directory the shell works in or a variable says.
+_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from nsh.__main__ import main; sys.exit(main())"
+
+# The Linux shell has the machine's own files at its root, and our commands in front of those in /bin.
+_LINUX = ("bind -b '#B' '#U/bin'", "bind '#U' /")
+
+_CLONE_NEWUTS, _CLONE_NEWUSER, _PR_SET_PDEATHSIG = 0x04000000, 0x10000000, 1
+
+
+class Result(NamedTuple):
+    """What a command printed, and what went wrong with running it ('' for nothing)."""
+
+    printed: list[str]
+    trouble: str
+
+
+class Shell:
+    """One nsh that is typed to. Reading what it prints is the World's part."""
+
+    def __init__(
+        self, name: str, directory: str, environ: dict[str, str], prepare: Callable[[], None]
+    ) -> None:
+        self.name = name
+        self.printed = bytearray()
+        self.ended = False
+        """Has its output been closed? Then nothing more can be typed to it."""
+        self.busy = False
+        """Has something been typed that its prompt has not followed yet?"""
+        self._prompt = f"<{secrets.token_hex(8)}>"
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _START, os.path.dirname(os.path.dirname(nsh.__file__)), "-i"],
+            cwd=directory,
+            env={**environ, "HOME": directory, "PWD": directory},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=prepare,
+            start_new_session=True,  # so that Ctrl-C reaches this process only, which then ends all in order
+        )
+        assert self.process.stdin and self.process.stdout
+        self._stdin, self.stdout = self.process.stdin, self.process.stdout
+        self.type(f"prompt=('{self._prompt}' '')")
+
+    def type(self, text: str) -> None:
+        """Type one line."""
+        self.busy = True
+        try:
+            self._stdin.write(os.fsencode(text) + b"\n")
+            self._stdin.flush()
+        except BrokenPipeError:
+            self.ended = True
+
+    def hangup(self) -> None:
+        """End its standard input."""
+        try:
+            self._stdin.close()
+        except BrokenPipeError:
+            pass
+
+    def prompted(self) -> bytes | None:
+        """What it printed up to its prompt, or None as long as that has not come; what follows is kept."""
+        before, prompt, after = self.printed.partition(self._prompt.encode())
+        if not prompt:
+            return None
+        self.printed, self.busy = after, False
+        return bytes(before)
+
+    def status(self) -> str:
+        """How it ended, in a few words."""
+        try:
+            code = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            return "it has closed its output"
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+
+class World:
+    """The hosts and shells of a transcript, alive while the context lasts.
+
+    ``file`` is the transcript's name for messages. `values` has what $home, $user, $group and $scratch are,
+    `meanings` the pairs that the hosts add to ``# where``. Errors of entering: `FileFormatError` for a host
+    that does not come up as its line says; `OSError`.
+    """
+
+    def __init__(self, transcript: Transcript, file: str) -> None:
+        self._transcript, self._file = transcript, file
+        self._selector = selectors.DefaultSelector()
+        self._shells: list[Shell] = []
+        self._told: set[str] = set()
+        self.scratch = ""
+        self.refused = ""
+        """Why the hosts have no host names of their own, or ''."""
+        self.values: dict[str, str] = {}
+        self.meanings: list[tuple[str, str]] = []
+
+    # --- beginning -----------------------------------------------------------------------------
+
+    def __enter__(self) -> World:
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _build(self) -> None:
+        self.scratch = os.path.realpath(tempfile.mkdtemp(prefix="nsh-replay-"))
+        home = self._directory("home")
+        self.values = {
+            "home": home,
+            "user": getpass.getuser(),
+            "group": _group(),
+            "scratch": self.scratch,
+        }
+        for directory in _mountpoints(self._transcript.commands):
+            os.makedirs(os.path.join(home, directory), exist_ok=True)
+        with open(self._ndb, "x"):
+            pass
+        hosts = [self._start_host(host) for host in self._transcript.hosts]
+        self.namespace, self.linux = self._start("name space", home), self._start("Linux", home)
+        for shell in self._shells:
+            self._first_prompt(shell)
+        for host, shell in zip(self._transcript.hosts, hosts, strict=True):
+            address = host.address.replace("'", "''")
+            printed, trouble = self._run(shell, f"styxlisten -A '{address}' export /task", START)
+            if printed or trouble:
+                what = " ".join([*printed, trouble]).strip()
+                raise FileFormatError(f"host {host.name}: {what}", self._file, host.line)
+        for line in _LINUX:
+            printed, trouble = self._run(self.linux, line, START)
+            if printed or trouble:
+                raise OSError(f"the Linux shell cannot {line}: {' '.join([*printed, trouble])}")
+
+    @property
+    def _ndb(self) -> str:
+        return os.path.join(self.scratch, "ndb")
+
+    def _directory(self, name: str) -> str:
+        path = os.path.join(self.scratch, name)
+        os.mkdir(path)
+        return path
+
+    def _start_host(self, host: Host) -> Shell:
+        directory = self._directory(f"host-{host.name}")
+        if host.root:
+            self.meanings.append((host.root, directory))
+        if host.hostname and not self.refused:
+            try:
+                return self._start(host.name, directory, lambda: _take_hostname(host.hostname))
+            except subprocess.SubprocessError:
+                self.refused = "the kernel refuses a UTS name space"
+        if host.hostname:
+            self.meanings.append((host.hostname, socket.gethostname()))
+        return self._start(host.name, directory)
+
+    def _start(self, name: str, directory: str, first: Callable[[], None] = lambda: None) -> Shell:
+        libc = ctypes.CDLL(None)
+
+        def prepare() -> None:
+            first()
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+        shell = Shell(name, directory, self._environ(), prepare)
+        self._shells.append(shell)
+        self._selector.register(shell.stdout, selectors.EVENT_READ, shell)
+        return shell
+
+    def _environ(self) -> dict[str, str]:
+        """This process's environment without what says where its user's files are, the caches excepted."""
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+        environ.pop("prompt", None)
+        return {**environ, "XDG_CACHE_HOME": cache, "NSH_NDB": self._ndb}
+
+    def _first_prompt(self, shell: Shell) -> None:
+        printed, trouble = self._result(shell, START, None)
+        if trouble:
+            raise OSError(f"the {shell.name} shell does not start: {' '.join([*printed, trouble])}")
+
+    # --- typing --------------------------------------------------------------------------------
+
+    def run(self, command: Command, text: str, timeout: float, show: Callable[[str], None] | None) -> Result:
+        """Type ``text`` to the shell of ``command``; wait at most ``timeout`` seconds for it to end.
+
+        ``show`` is called with each line as it comes. A command that takes longer is interrupted; if even
+        that does not bring the prompt back, its shell is killed.
+        """
+        shell = self.linux if command.prompt == "$" else self.namespace
+        leaves = not shell.ended and text.split()[0] == "exit"
+        result = self._run(shell, text, timeout, show)
+        return result._replace(trouble="") if leaves and shell.ended else result
+
+    def casualties(self) -> list[str]:
+        """Hosts that have ended since the last call, each with how."""
+        self._read(0)
+        hosts = [shell for shell in self._shells if shell not in (self.namespace, self.linux)]
+        dead = [shell for shell in hosts if shell.ended and shell.name not in self._told]
+        self._told.update(shell.name for shell in dead)
+        return [f"host {shell.name} has ended ({shell.status()})" for shell in dead]
+
+    def _run(
+        self, shell: Shell, text: str, timeout: float, show: Callable[[str], None] | None = None
+    ) -> Result:
+        shell.type(text)
+        return self._result(shell, timeout, show)
+
+    def _result(self, shell: Shell, timeout: float, show: Callable[[str], None] | None) -> Result:
+        """What a shell prints until its prompt comes, or something else than that."""
+        printed = self._until_prompt(shell, timeout, show)
+        trouble = ""
+        if printed is None:
+            if shell.ended:
+                trouble = f"the shell has ended ({shell.status()})"
+            else:
+                trouble = f"timed out after {timeout:g} s"
+            printed = self._interrupt(shell)
+        return Result(_split(printed), trouble)
+
+    def _until_prompt(
+        self, shell: Shell, timeout: float, show: Callable[[str], None] | None = None
+    ) -> bytes | None:
+        """What the shell prints up to its prompt; None if it ends, or takes too long."""
+        end, shown = time.monotonic() + timeout, 0
+        while True:
+            printed = shell.prompted()
+            complete = shell.printed if printed is None else printed
+            if show is not None:
+                whole = len(complete) if printed is not None else complete.rfind(b"\n") + 1
+                for line in _split(complete[shown:whole]):
+                    show(line)
+                shown = max(shown, whole)
+            if printed is not None:
+                return printed
+            left = end - time.monotonic()
+            if shell.ended or left <= 0:
+                return None
+            self._read(left)
+
+    def _interrupt(self, shell: Shell) -> bytes:
+        """Bring the prompt back, as Ctrl-C does, or else kill the shell; what it printed so far."""
+        if not shell.ended:
+            shell.process.send_signal(signal.SIGINT)
+            printed = self._until_prompt(shell, PATIENCE)
+            if printed is not None:
+                return printed
+            shell.process.kill()
+            shell.ended = True
+        printed, shell.printed = bytes(shell.printed), bytearray()
+        return printed
+
+    def _read(self, timeout: float) -> None:
+        """Take what the shells have printed, waiting for it as long as ``timeout`` says."""
+        for key, _ in self._selector.select(timeout):
+            shell: Shell = key.data
+            data = os.read(key.fd, 1 << 16)
+            shell.printed += data
+            if not data:
+                shell.ended = True
+            if not data or len(shell.printed) > LIMIT:
+                self._selector.unregister(shell.stdout)
+
+    # --- ending --------------------------------------------------------------------------------
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything: the shells that use the hosts before the hosts, then whatever is left.
+
+        Signals that ask this process to end have to wait for it.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            self._close()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _close(self) -> None:
+        hosts = len(self._transcript.hosts)
+        self._end(self._shells[hosts:])
+        self._end(self._shells[:hosts])
+        self._selector.close()
+        for shell in self._shells:
+            shell.stdout.close()
+        _kill_all(f"NSH_NDB={self._ndb}")
+        _remove(self.scratch)
+
+    def _end(self, shells: list[Shell]) -> None:
+        for shell in shells:
+            shell.hangup()
+            if shell.busy and shell.process.poll() is None:  # it does not look at its input now
+                shell.process.terminate()
+        for means in (signal.SIGTERM, signal.SIGKILL):
+            end = time.monotonic() + PATIENCE
+            while any(shell.process.poll() is None for shell in shells) and time.monotonic() < end:
+                self._read(0.02)
+                for shell in shells:
+                    shell.printed.clear()
+            for shell in shells:
+                if shell.process.poll() is None:
+                    shell.process.send_signal(means)
+        for shell in shells:
+            shell.process.wait()
+
+
+def _split(printed: bytes | bytearray) -> list[str]:
+    text = printed.decode(errors="surrogateescape")
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def _group() -> str:
+    try:
+        return grp.getgrgid(os.getegid()).gr_name
+    except KeyError:
+        return str(os.getegid())
+
+
+def _mountpoints(commands: Iterable[Command]) -> list[str]:
+    """The directories of the home that the recording takes for granted: those that ``9pfuse`` mounts on.
+
+    One that the recording itself makes is not among them, nor one that it shows to be missing.
+    """
+    found, made = [], set()
+    for command in commands:
+        words = command.text.split()
+        if words[:1] == ["mkdir"]:
+            made.update(words[1:])
+        elif command.prompt == "$" and words[:1] == ["9pfuse"] and not command.output:
+            directory = words[-1].strip("'")
+            if directory not in made and not directory.startswith(("/", "..")):
+                found.append(directory)
+    return found
+
+
+def _take_hostname(name: str) -> None:
+    """Give this process, which is about to become an nsh, a host name of its own. Errors: `OSError`."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    uid, gid = os.geteuid(), os.getegid()
+    if libc.unshare(_CLONE_NEWUTS) != 0:  # which only root may; in a user name space of its own anybody is
+        if libc.unshare(_CLONE_NEWUTS | _CLONE_NEWUSER) != 0:
+            raise OSError(ctypes.get_errno(), "unshare")
+        for file, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{uid} {uid} 1"),
+            ("gid_map", f"{gid} {gid} 1"),
+        ):
+            with open(f"/proc/self/{file}", "w") as control:
+                control.write(text)
+    socket.sethostname(name)
+
+
+def _kill_all(tag: str) -> None:
+    """Kill every process with ``tag`` in its environment."""
+    end = time.monotonic() + PATIENCE
+    while (pids := _tagged(tag)) and time.monotonic() < end:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.01)
+
+
+def _tagged(tag: str) -> list[int]:
+    found = []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if os.fsencode(tag) in file.read().split(b"\0"):
+                    found.append(int(name))
+        except OSError:  # it has gone meanwhile, or is another user's
+            continue
+    return found
+
+
+def _remove(directory: str) -> None:
+    """Remove a directory tree, also where a command has taken away the right to."""
+    for path, names, _ in os.walk(directory):
+        for name in (os.path.join(path, name) for name in names):
+            if not os.path.islink(name):
+                os.chmod(name, 0o700)
+    shutil.rmtree(directory, ignore_errors=True)
