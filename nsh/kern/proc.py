@@ -268,6 +268,7 @@ class System:
         for name in ("data", "data1"):
             c, _ = await settle(dev.walk(root, [name]))
             assert c is not None
+            c.path = root.path.child(name)
             ends.append(await settle(dev.open(c, ORDWR)))
         return ends[0], ends[1]
 

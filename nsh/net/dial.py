@@ -61,18 +61,18 @@ def address(text: str, net: str = "net", service: str = "styx") -> Address:
     return Address(given, host, port if bang else service)
 
 
-def _port(a: Address) -> int:
+def port(a: Address) -> int:
     """The number of the service. Errors: `Ebadaddr`, or no such network."""
     if a.net not in ("tcp", "net"):
         raise errors.Enonexist(f"'/net/{a.net}' file does not exist")
-    port = SERVICES.get(a.service)
-    if port is None:
+    number = SERVICES.get(a.service)
+    if number is None:
         if not a.service.isascii() or not a.service.isdigit():
             raise errors.Ebadaddr("non-numeric port number")
-        port = int(a.service)
-    if port > 65535:
+        number = int(a.service)
+    if number > 65535:
         raise errors.Ebadaddr()
-    return port
+    return number
 
 
 async def dial(system: System, text: str) -> Chan:
@@ -83,20 +83,20 @@ async def dial(system: System, text: str) -> Chan:
     a = address(text)
     if a.net == "unix":
         return await _dial_unix(system, a.host)
-    host, port = a.host, _port(a)
+    host, number = a.host, port(a)
+    remote = f"{host}!{number}"
     if system.ndb is not None:
-        real = address(ndb.lookup(system.ndb, ndb.canonical("tcp", host, str(port))))
-        host, port = real.host, int(real.service)
-    failure: OSError = errors.Ebadaddr()
-    for family, where in await _resolve(host, port):
+        real = address(ndb.lookup(system.ndb, ndb.canonical("tcp", host, str(number))))
+        host, number = real.host, int(real.service)
+    reason: OSError = errors.Ebadaddr()
+    for family, where in await _resolve(host, number):
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             await _connect(sock, where)
-            remote = f"{a.host}!{port}" if system.ndb is None else f"{a.host}!{_port(a)}"
             return await adopt(system, sock, "tcp", remote, _name(sock.getsockname()))
         except OSError as e:
-            failure = e
-    raise errors.from_os(failure)
+            reason = e
+    raise failure(reason)
 
 
 async def _dial_unix(system: System, path: str) -> Chan:
@@ -106,7 +106,7 @@ async def _dial_unix(system: System, path: str) -> Chan:
         _check_peer(sock)
         return await adopt(system, sock, "unix", path, path)
     except OSError as e:
-        raise _plain(e) from None
+        raise failure(e) from None
 
 
 async def _connect(sock: socket.socket, where: object) -> None:
@@ -122,11 +122,9 @@ async def _connect(sock: socket.socket, where: object) -> None:
 async def _resolve(host: str, port: int, flags: int = 0) -> list[tuple[int, object]]:
     """The socket addresses of a host name or number, as (family, address)."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=flags | socket.AI_ADDRCONFIG
-        )
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
     except socket.gaierror as e:
-        raise P9Error(e.strerror or "cannot translate address") from None
+        raise failure(e) from None
     except UnicodeError:
         raise errors.Ebadaddr() from None
     return [(family, where) for family, _, _, _, where in found]
@@ -139,9 +137,14 @@ def _name(where: object) -> str:
     return f"{str(where[0]).removeprefix('::ffff:')}!{where[1]}"
 
 
-def _plain(e: OSError) -> P9Error:
-    """The error in the host's words; some of Python's own have no number."""
-    return errors.from_os(e)
+def failure(e: OSError) -> P9Error:
+    """What went wrong with a socket: in the host's words, of the class for its kind where there is one."""
+    if isinstance(e, socket.gaierror):
+        return P9Error(e.strerror or "cannot translate address")
+    cls = {errno.ECONNREFUSED: errors.Econrefused, errno.ETIMEDOUT: errors.Etimedout}.get(e.errno or 0)
+    if cls is None or isinstance(e, P9Error):
+        return errors.from_os(e)
+    return cls(os.strerror(cls.code))
 
 
 def _check_peer(sock: socket.socket) -> None:
@@ -207,13 +210,13 @@ async def announce(system: System, text: str) -> Listener:
     try:
         if a.net == "unix":
             return _announce_unix(system, a)
-        port = _port(a)
+        number = port(a)
         if system.ndb is not None:
-            return _announce_in_ndb(system, system.ndb, a, port)
-        sock = await _tcp_socket(a.host, port)
+            return _announce_in_ndb(system, system.ndb, a, number)
+        sock = await _tcp_socket(a.host, number)
         return Listener(system, sock, _as_bound(a, sock), _nothing)
     except OSError as e:
-        raise _plain(e) from None
+        raise failure(e) from None
 
 
 def _as_bound(a: Address, sock: socket.socket) -> Address:
@@ -221,11 +224,11 @@ def _as_bound(a: Address, sock: socket.socket) -> Address:
     return Address("tcp", a.host, str(sock.getsockname()[1]))
 
 
-def _announce_in_ndb(system: System, table: str, a: Address, port: int) -> Listener:
+def _announce_in_ndb(system: System, table: str, a: Address, number: int) -> Listener:
     sock = _bound(socket.AF_INET, (ndb.LOOPBACK, 0))
     real = sock.getsockname()[1]
-    ndb.enter(table, ndb.canonical("tcp", a.host, str(port or real)), f"tcp!{ndb.LOOPBACK}!{real}")
-    return Listener(system, sock, Address("tcp", a.host, str(port or real)), _nothing)
+    ndb.enter(table, ndb.canonical("tcp", a.host, str(number or real)), f"tcp!{ndb.LOOPBACK}!{real}")
+    return Listener(system, sock, Address("tcp", a.host, str(number or real)), _nothing)
 
 
 async def _tcp_socket(host: str, port: int) -> socket.socket:
