@@ -71,6 +71,8 @@ def _shell(options: Options, debug: bool) -> int:
 
     from nsh.rc.session import main as session
 
+    if not debug:
+        _log_briefly()
     sys.setrecursionlimit(6000)  # functions of rc may call each other deeper than Python's default allows
     try:
         return asyncio.run(session(options), debug=debug)
@@ -81,6 +83,20 @@ def _shell(options: Options, debug: bool) -> int:
             raise
         print(f"nsh: internal error: {type(e).__name__}: {e} (--debug tells more)", file=sys.stderr)
         return 1
+
+
+def _log_briefly() -> None:
+    """Have what is logged on standard error in one line each, without tracebacks."""
+    import logging
+
+    class Brief(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return f"nsh: {record.getMessage()}"
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(Brief())
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 if __name__ == "__main__":

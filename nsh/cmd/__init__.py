@@ -14,6 +14,7 @@ from typing import Any
 
 from nsh import errors
 from nsh.cmd.arg import Usage
+from nsh.dev.hostfd import broken
 from nsh.kern.proc import Proc
 
 Main = Callable[[Proc, list[str]], Coroutine[Any, Any, str | None]]
@@ -62,7 +63,16 @@ async def run(main: Main, p: Proc, argv: list[str]) -> str:
 
 
 async def complain(p: Proc, text: str) -> None:
-    """Write one line to standard error; where there is none, nobody is told."""
+    """Write one line to standard error; where there is none, nobody is told.
+
+    Nor is anybody when standard output is a pipe that was found closed: the reader has had enough, as in
+    ``yes | sed 1q``, and Plan 9 would have ended the process without a word.
+    """
+    try:
+        if broken(p.fgrp.get(1)):
+            return
+    except errors.Ebadfd:
+        pass
     try:
         await p.print(text + "\n", 2)
     except OSError:

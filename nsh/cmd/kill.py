@@ -1,16 +1,22 @@
-"""kill: end processes, by number or by the name of their command."""
+"""kill: end processes, by number or by the name of their command; with -signal, processes of the host."""
 
 from __future__ import annotations
 
+import os
+
 from nsh import errors
+from nsh.cmd import complain
 from nsh.cmd.arg import Usage, parse
 from nsh.cmd.files import Complaints
 from nsh.kern.proc import Proc
 
-USAGE = "[-g] pid|command ..."
+USAGE = "[-g | -signal] pid|command ..."
 
 
 async def main(p: Proc, argv: list[str]) -> str:
+    signal = _signal(argv[1]) if len(argv) > 1 else None
+    if signal is not None:
+        return await _kill_on_host(p, signal, argv[2:])
     options = parse(argv, "g", USAGE)
     if not all(options.args) or not options.args:
         raise Usage(USAGE)
@@ -31,6 +37,31 @@ async def main(p: Proc, argv: list[str]) -> str:
     for victim in victims:
         victim.kill()
     return "" if victims else "nothing killed"
+
+
+def _signal(word: str) -> int | None:
+    """The number of the host's signal that an option names: ``-9``, ``-HUP``, ``-SIGHUP``."""
+    import signal
+
+    name = word.removeprefix("-").removeprefix("SIG")
+    if word.startswith("-") and name.isdecimal():
+        return int(name)
+    found = signal.Signals.__members__.get(f"SIG{name}") if word.startswith("-") else None
+    return None if found is None else int(found)
+
+
+async def _kill_on_host(p: Proc, signal: int, pids: list[str]) -> str:
+    """Send a signal to processes of the host, such as the ``$pid`` of a shell."""
+    if not pids or not all(pid.removeprefix("-").isdecimal() for pid in pids):
+        raise Usage(USAGE)
+    status = ""
+    for pid in pids:
+        try:
+            os.kill(int(pid), signal)
+        except OSError as e:
+            status = f"cannot kill {pid}: {errors.from_os(e)}"
+            await complain(p, f"kill: {status}")
+    return status
 
 
 def _processes(p: Proc, word: str) -> list[Proc]:

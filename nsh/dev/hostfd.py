@@ -52,13 +52,14 @@ def _kind(fd: int) -> Kind:
 
 
 class HostFd:
-    """One open descriptor. ``own``: it is closed with the Chan."""
+    """One open descriptor. ``own``: it is closed with the Chan; ``broken``: a write found nobody to read."""
 
-    __slots__ = ("_again", "_reading", "_writing", "fd", "kind", "own")
+    __slots__ = ("_again", "_reading", "_writing", "broken", "fd", "kind", "own")
 
     def __init__(self, fd: int, own: bool) -> None:
         self.fd = fd
         self.own = own
+        self.broken = False
         self.kind = _kind(fd)
         self._again: int | None = None  # the same file, opened once more; -1 when it could not be
         self._reading = asyncio.Lock()
@@ -258,16 +259,16 @@ class HostFdDevice(Device):
         try:
             data = host.read(count)
         except OSError as e:
-            raise _error(e) from None
-        return data if isinstance(data, bytes) else _translated(data)
+            raise _error(e, host) from None
+        return data if isinstance(data, bytes) else _translated(data, host)
 
     def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
         host: HostFd = c.aux
         try:
             taken = host.write(data)
         except OSError as e:
-            raise _error(e) from None
-        return taken if isinstance(taken, int) else _translated(taken)
+            raise _error(e, host) from None
+        return taken if isinstance(taken, int) else _translated(taken, host)
 
     def close(self, c: Chan) -> None:
         c.aux.close()
@@ -282,13 +283,21 @@ class HostFdDevice(Device):
         return Dir(ord(self.letter), 0, c.qid, perm, *times, length, name, self.eve, self.eve, self.eve)
 
 
-async def _translated(result: Awaitable[T]) -> T:
+async def _translated(result: Awaitable[T], host: HostFd) -> T:
     """A result that has to be waited for, with the host's errors in Plan 9's words."""
     try:
         return await result
     except OSError as e:
-        raise _error(e) from None
+        raise _error(e, host) from None
 
 
-def _error(e: OSError) -> OSError:
-    return errors.Ewclosed() if e.errno == errno.EPIPE else errors.from_os(e)
+def _error(e: OSError, host: HostFd) -> OSError:
+    if e.errno != errno.EPIPE:
+        return errors.from_os(e)
+    host.broken = True
+    return errors.Ewclosed()
+
+
+def broken(c: Chan) -> bool:
+    """Has a write to this pipe found that nobody reads it any more?"""
+    return isinstance(c.aux, HostFd) and c.aux.broken

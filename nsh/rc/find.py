@@ -2,8 +2,8 @@
 
 The directories of ``$path`` are searched in the name space. A command of nsh is a file of the device `#B`,
 so it is found wherever that is bound. A file of the host is run by the host, and so is a name that is
-found nowhere but in the host's own ``$PATH``. A script for rc is run by nsh itself, so that it sees this
-name space and not a fresh one.
+found nowhere but on the host, by its whole name or in the host's own ``$PATH``. A script for rc is run by
+nsh itself, so that it sees this name space and not a fresh one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,12 @@ async def find(sh: Shell, name: str) -> Chan | str:
     Errors: `Enonexist`; for a name that is no matter of searching, also `Eperm`, `Eisdir`, ...
     """
     if name.startswith(("/", "./", "../", "#")) or name in (".", ".."):
-        return await executable(sh, name)
+        try:
+            return await executable(sh, name)
+        except FileNotFoundError:
+            if name.startswith("/") and runnable(name):  # /bin/sh, say, which our own /bin hides
+                return name
+            raise
     path = sh.var.get("path")
     for directory in path:
         try:
@@ -79,9 +84,14 @@ def host_search(name: str, path: str) -> str | None:
     """The host's program ``name``, in the directories of its ``$PATH``."""
     for directory in path.split(":"):
         found = os.path.join(directory or ".", name)
-        if directory.startswith("/") and os.access(found, os.X_OK) and not os.path.isdir(found):
+        if directory.startswith("/") and runnable(found):
             return found
     return None
+
+
+def runnable(path: str) -> bool:
+    """Is this a file of the host that the user may run?"""
+    return os.access(path, os.X_OK) and not os.path.isdir(path)
 
 
 async def _head(sh: Shell, c: Chan) -> bytes:
@@ -110,14 +120,7 @@ def _command(name: str, args: list[str]) -> Program:
     from nsh import cmd
 
     main = cmd.find(name)
-
-    async def run(p: Proc) -> str:
-        try:
-            return await cmd.run(main, p, args)
-        except errors.Ewclosed as e:
-            return str(e)
-
-    return run
+    return lambda p: cmd.run(main, p, args)
 
 
 def _host_program(sh: Shell, path: str, args: list[str]) -> Program:

@@ -39,16 +39,21 @@ class Prompt:
             multiline=True,
             complete_while_typing=False,
             enable_history_search=True,
-            prompt_continuation=lambda width, line, wrapped: ANSI(prompt(sh, True)),
+            prompt_continuation=lambda width, line, wrapped: _shown(sh, True),
         )
 
     async def line(self, inside: bool) -> str:
         """One command, or what there is of it, with a newline; '' at the end. Raises KeyboardInterrupt."""
         try:
-            text = await self._session.prompt_async(ANSI(prompt(self._shell, inside)), handle_sigint=False)
+            text = await self._session.prompt_async(_shown(self._shell, inside), handle_sigint=False)
         except EOFError:
             return ""
         return text + "\n"
+
+
+def _shown(sh: Shell, inside: bool) -> ANSI:
+    """The prompt as the editor takes it: colours by escape sequences, no tabs."""
+    return ANSI(prompt(sh, inside).expandtabs())
 
 
 def _keys() -> KeyBindings:

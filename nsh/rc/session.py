@@ -18,7 +18,7 @@ from nsh.dev.cons import ConsDevice
 from nsh.dev.hostfd import HostFdDevice
 from nsh.dev.spawn import ABANDON, INTERRUPT
 from nsh.kern.chan import Chan
-from nsh.kern.proc import Proc
+from nsh.kern.proc import Proc, current
 from nsh.p9.const import ORDWR, OREAD
 from nsh.rc.fault import Exit, RcError
 from nsh.rc.parse import END, MORE, Parser, RcSyntaxError
@@ -37,6 +37,10 @@ _NOTES = {
 }
 _ENDING = ("sigint", "sighup", "sigterm", "sigquit", "sigalrm")
 """Signals that end a shell which has no function for them."""
+
+
+PATIENCE = 2.0
+"""Seconds that devices may take at the end to give back what they hold elsewhere."""
 
 
 class Options(NamedTuple):
@@ -85,7 +89,11 @@ def connect(p: Proc) -> None:
 async def run_text(p: Proc, text: str) -> str:
     """Run commands as the process ``p``; returns the status. For commands that are given commands."""
     sh = Shell(p)
-    return await sh.whole(lambda: sh.script(Parser(text + "\n", file="-c")))
+    token = current.set(p)
+    try:
+        return await sh.whole(lambda: sh.script(Parser(text + "\n", file="-c")))
+    finally:
+        current.reset(token)
 
 
 class Session:
@@ -260,15 +268,19 @@ class Session:
         for job in self.shell.jobs.values():
             if job.task is not None:
                 job.task.cancel(ABANDON)
+        before = asyncio.all_tasks()
         p.exit(self.shell.status)
-        me = asyncio.current_task()
-        left = [other for other in p.system.procs.values() if other is not p]
-        for other in left:
+        farewells = asyncio.all_tasks() - before
+        if farewells:
+            await asyncio.wait(farewells, timeout=PATIENCE)
+        for other in list(p.system.procs.values()):
             other.kill()
-        tasks = [task for task in asyncio.all_tasks() if task is not me]
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        me = asyncio.current_task()
+        while tasks := [task for task in asyncio.all_tasks() if task is not me]:
+            # first let each take a step: one that is cancelled before it could not even clean up
+            await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
             await asyncio.wait(tasks)
 
 

@@ -166,6 +166,7 @@ def split(text: str, separators: str) -> list[str]:
 async def _files(sh: Shell, word: str) -> list[str]:
     """The names of the files that a marked word matches in the name space."""
     p = sh.proc
+    sh.var.store(p.egrp)  # the directory may be /env
 
     async def readdir(path: str) -> list[str]:
         return [entry.name for entry in await p.readdir(path)]

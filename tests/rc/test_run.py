@@ -1,0 +1,208 @@
+"""The interpreter: what the recorded cases of rc do not show, because it is nsh's own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from nsh.dev.spawn import INTERRUPT
+from nsh.rc.run import exit_number
+from tests.rc.shell import rc, world
+
+
+async def out(text: str) -> str:
+    result = await rc(text)
+    assert result.err == ""
+    return result.out
+
+
+# --- commands and programs ---------------------------------------------------------------------
+
+
+async def test_a_command_of_nsh_runs_in_the_process() -> None:
+    assert await out("echo hi; cat <{echo there}\n") == "hi\nthere\n"
+
+
+async def test_a_name_that_nsh_does_not_know_runs_on_the_host() -> None:
+    assert await out("expr 6 '*' 7\n") == "42\n"
+
+
+async def test_a_whole_name_that_the_name_space_hides_runs_on_the_host() -> None:
+    assert await out("/bin/sh -c 'echo from sh'\n") == "from sh\n"
+
+
+async def test_a_pipeline_mixes_both_kinds() -> None:
+    assert await out("echo b a | tr ' ' '\\012' | cat | sort | tee /dev/null | tr a-z A-Z\n") == "A\nB\n"
+
+
+async def test_a_host_program_stands_where_the_shell_stands(tmp_path: Path) -> None:
+    assert await out(f"cd {tmp_path}\nsh -c pwd\n") == f"{tmp_path}\n"
+    assert await out("cd '#s'\nsh -c pwd\n") == "/\n"
+
+
+async def test_a_host_program_gets_the_variables_and_functions() -> None:
+    text = "x=(a b)\ny=one\nfn f { echo $* }\nprintenv x y 'fn#f' | tr '\\001' '|'\n"
+    assert await out(text) == "a|b\none\n{echo $*}\n"
+
+
+async def test_environment_files_show_variables() -> None:
+    assert await out("x=(a b)\ntr '\\0' ' ' </env/x\n") == "a b"
+
+
+async def test_a_file_that_is_not_on_the_host_can_be_a_descriptor_of_a_host_program() -> None:
+    assert await out("memfs /n/m; tr a-z A-Z >/n/m/f <<EOF\nsome\nEOF\ncat /n/m/f; tr A-Z a-z </n/m/f\n") == (
+        "SOME\nsome\n"
+    )
+
+
+async def test_host_programs_and_commands_of_nsh_share_the_position_in_a_file(tmp_path: Path) -> None:
+    text = f"cd {tmp_path}\n{{ echo 1; sh -c 'echo 2'; echo 3; sh -c 'echo 4' }} >f; cat f\n"
+    assert await out(text) == "1\n2\n3\n4\n"
+
+
+async def test_high_descriptors_reach_host_programs_whatever_their_order() -> None:
+    result = await rc("sh -c 'echo a >&5; echo b >&3; echo c >&2' >[5=1] >[3=2] >[2]/dev/null\n")
+    assert result[:2] == ("a\n", "b\n")
+    assert (await rc("sh -c 'echo out; echo err >&2' >[3=1] >[1=2] >[2=3] >[3=]\n"))[:2] == ("err\n", "out\n")
+
+
+async def test_a_script_for_rc_runs_in_this_name_space(tmp_path: Path) -> None:
+    script = tmp_path / "s"
+    script.write_text("#!/usr/bin/env nsh\nls /n/here\necho $0 $*; bind / /n/other; cd /; exit 3\n")
+    script.chmod(0o755)
+    text = f"bind {tmp_path} /n/here; cd {tmp_path}; ./s a 'b c'; echo $status; ls /n/other; pwd\n"
+    assert await out(text) == f"/n/here/s\n./s a b c\n3\n{tmp_path}\n"
+
+
+async def test_what_is_not_found_is_said_in_one_line() -> None:
+    assert await rc("nosuchcommand\n") == ("", "nsh: nosuchcommand: file does not exist\n", "1")
+    assert await rc("./nosuch\n") == ("", "nsh: './nosuch' file does not exist\n", "1")
+
+
+async def test_a_file_without_permission_to_run_hides_no_command(tmp_path: Path) -> None:
+    (tmp_path / "echo").write_text("data")
+    assert await out(f"cd {tmp_path}; echo hi\n") == "hi\n"
+
+
+async def test_no_path_means_no_programs() -> None:
+    assert await rc("path=()\ntrue\n") == ("", "nsh: true: file does not exist\n", "1")
+
+
+async def test_the_status_tells_which_signal_ended_a_program() -> None:
+    assert (await rc("sh -c 'kill -9 $$'\n")).status == "signal: killed"
+
+
+async def test_a_host_program_dies_of_a_pipe_that_nobody_reads() -> None:
+    assert (await rc("yes | sed 1q\n")) == ("y\n", "", "signal: broken pipe|")
+
+
+async def test_a_command_of_nsh_ends_quietly_when_nobody_reads() -> None:
+    assert await out("cat /dev/zero | head -c 3 | wc -c | tr -d ' '\n") == "3\n"
+
+
+# --- the language, where nsh has a rule of its own -------------------------------------------------
+
+
+async def test_a_failed_redirection_ends_only_its_command() -> None:
+    text = "cat </no/such || echo $status; echo on\n"
+    assert await rc(text) == ("error\non\n", "nsh: test:1: cannot open '/no' file does not exist\n", "")
+
+
+async def test_a_null_list_ends_only_its_command() -> None:
+    result = await rc("echo one\necho a^() || echo $status\n")
+    assert result == ("one\nerror\n", "nsh: test:2: null list in concatenation\n", "")
+
+
+async def test_other_mistakes_end_the_script() -> None:
+    result = await rc("echo (1 2)^(1 2 3)\necho not reached\n")
+    assert result == ("", "nsh: test:1: mismatched list lengths in concatenation\n", "error")
+
+
+async def test_a_pipeline_keeps_every_status() -> None:
+    assert (await rc("@{exit a} | @{exit b}; {exit x} | false | ~ a b\n")).status == "x|1|no match"
+
+
+async def test_errors_of_builtins_obey_redirections() -> None:
+    assert await rc("cd /no/such >[2]/dev/null\n") == ("", "", "can't cd")
+
+
+async def test_a_syntax_error_shows_the_place() -> None:
+    result = await rc("echo ok\necho a )\necho not reached\n")
+    assert result.out == "ok\n"
+    assert result.err.startswith("nsh: test:2:8: ")
+    assert result.err.endswith("\n\techo a )\n\t       ^\n")
+
+
+async def test_the_name_space_is_shared_with_pipelines_and_not_after_rfork(tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    assert await out(
+        f"bind {tmp_path} /n/a | cat; ls /n/a; @{{rfork n; bind {tmp_path} /n/b}}; ls /n/b\n"
+    ) == ("/n/a/f\n")
+
+
+async def test_directories_and_variables_of_children_stay_there() -> None:
+    text = "cd /\n@{cd /tmp; x=1}; {cd /tmp; x=1} | cat; y=`{cd /tmp; x=1}; pwd; echo $#x\n"
+    assert await out(text) == "/\n0\n"
+
+
+async def test_globbing_sees_the_name_space() -> None:
+    assert await out("memfs /n/m; >/n/m/a.c; >/n/m/b.c; echo /n/m/*.c\n") == "/n/m/a.c /n/m/b.c\n"
+
+
+async def test_functions_call_each_other_deeply_and_too_deeply() -> None:
+    text = "fn f { if(! ~ $#* 0) { shift; f $* } }\n"
+    assert (await rc(text + "f `{seq 60}; echo done\n")).out == "done\n"
+    result = await rc("fn f { f }\nf\necho not reached\n")
+    assert result.out == ""
+    assert "too many calls inside each other" in result.err
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("", 0), ("0|", 0), ("|||", 0), ("3", 3), ("256", 0), ("no match", 1), ("2|", 2), ("signal: killed", 1)],
+)
+def test_exit_codes(status: str, code: int) -> None:
+    assert exit_number(status) == code
+
+
+# --- interruption ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sleep 100",
+        "env sleep 100",
+        "env sleep 100 | cat | sleep 100",
+        "x=`{env sleep 100}",
+        "@{ sleep 100 }",
+        "for(i in 1 2 3) sleep 100",
+        "while(~ a a) {}",
+        "cat <{sleep 100}",
+        "fn f { env sleep 100 }; f",
+        "sleep 100 & wait",
+    ],
+)
+async def test_whatever_runs_can_be_interrupted(text: str) -> None:
+    w = await world()
+    command = asyncio.create_task(w.run(text + "\n"))
+    await asyncio.sleep(0.1)
+    command.cancel(INTERRUPT)
+    with pytest.raises(asyncio.CancelledError):
+        await command
+    assert (await w.run("echo alive\n")).out == "alive\n"
+    await w.close()
+
+
+async def test_a_killed_job_takes_its_host_program_along(tmp_path: Path) -> None:
+    w = await world()
+    await w.run(f"cd {tmp_path}; mkfifo started; sh -c 'echo $$ >started; exec sleep 100' &\n")
+    pid = int((await w.run("cat started\n")).out)
+    os.kill(pid, 0)
+    await w.run("kill $apid; wait\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    await w.close()
