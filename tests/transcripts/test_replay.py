@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -29,9 +29,9 @@ class Place:
         file.write_text(text)
         return file
 
-    def start(self, *argv: str | pathlib.Path) -> subprocess.Popen[str]:
+    def start(self, *argv: str | pathlib.Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "nsh", "replay", *argv],
+            [*under, sys.executable, "-m", "nsh", "replay", *argv],
             cwd=self.path,
             env={**os.environ, "TMPDIR": str(self.scratch), "PYTHONPATH": str(TOP)},
             stdin=subprocess.DEVNULL,
@@ -40,9 +40,9 @@ class Place:
             text=True,
         )
 
-    def replay(self, *argv: str | pathlib.Path) -> tuple[int, list[str], str]:
-        """Run a replay: its exit status, the lines of its report, its standard error."""
-        process = self.start(*argv)
+    def replay(self, *argv: str | pathlib.Path, under: Sequence[str] = ()) -> tuple[int, list[str], str]:
+        """Run a replay, by the command ``under``: its status, the lines of its report, its errors."""
+        process = self.start(*argv, under=under)
         out, err = process.communicate()
         return process.returncode, out.splitlines(), err
 
@@ -85,6 +85,17 @@ def test_the_seed_runs_as_it_was_recorded_and_leaves_nothing(place: Place) -> No
     assert verdicts.count("ok") == len(report) - 2, "\n".join(report)  # one sentence, and the count
     assert report[-1] == f"{len(report) - 2} commands, 0 differ"
     assert empty(place.scratch)
+
+
+@pytest.mark.limit(60)
+@pytest.mark.requires("unshare")
+def test_where_the_kernel_refuses_host_names_it_says_so_and_compares_with_the_real_one(place: Place) -> None:
+    refuse = 'echo 0 >/proc/sys/user/max_uts_namespaces && exec "$@"'
+    status, report, err = place.replay(SEED, under=["unshare", "--map-root-user", "sh", "-c", refuse, "sh"])
+    assert (status, err) == (0, ""), "\n".join(report)
+    what = "the kernel refuses a UTS name space: this machine's own name stands for those of the hosts"
+    assert report[0].strip() == what
+    assert report[-1].endswith(" commands, 0 differ")
 
 
 @pytest.mark.limit(60)
