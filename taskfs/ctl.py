@@ -55,7 +55,7 @@ class Options:
 
 # --- splitting ---------------------------------------------------------------------------------
 
-_WORD = re.compile(r"(?:[^\s']|'(?:[^']|'')*')+")
+_WORD = re.compile(r"(?:[^\x00-\x20']|'(?:[^']|'')*')+")
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")
 
 
@@ -70,7 +70,7 @@ def split(text: str) -> list[list[str]]:
         if text[at] == "\n":
             commands.append([])
             at += 1
-        elif text[at].isspace() or text[at] == "\0":
+        elif text[at] <= " ":
             at += 1
         else:
             word = _WORD.match(text, at)

@@ -16,8 +16,10 @@ from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, Path
 from nsh.kern.dev import Device, Directory, File, Text, up
+from nsh.kern.namec import quote
 from taskfs.guard import Guard
 from taskfs.hosts import Hosts
+from taskfs.run import more_files
 from taskfs.session import Session
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class TaskDevice(Device):
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
+        more_files()
         self.hosts = Hosts()
         self.guard = Guard()
         self.sessions: dict[int, Session] = {}
@@ -100,10 +103,18 @@ class TaskDevice(Device):
             self.eve,
             Text("load", lambda: "{:.2f} {:.2f} {:.2f}\n".format(*os.getloadavg()), 0o400),
             Text("sessions", self._list_sessions, 0o400),
+            Text("hosts", self._list_hosts, 0o400),
         )
 
     def _list_sessions(self) -> str:
         return "".join(f"{n} {s.uid} {s.opens}\n" for n, s in sorted(self.sessions.items()))
+
+    def _list_hosts(self) -> str:
+        states = {(False, False): "up", (True, False): "lost", (True, True): "dead"}
+        return "".join(
+            f"{quote(host.name)} {states[host.lost, host.dead]} {len(host.children)}\n"
+            for host in self.hosts.met()
+        )
 
 
 class Clone(File):

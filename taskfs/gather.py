@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
@@ -79,7 +78,7 @@ class Team:
     async def _judge(self, child: Child) -> None:
         """Wait for the end of a child's task; if it has failed, kill the others."""
         lines = await child.wait()
-        if any(not line.endswith(" ''") for line in lines.splitlines()):
+        if any(not line.endswith(" ''") for line in status.each_line(lines)):
             await self.command("kill")
 
     async def command(self, text: str) -> None:
@@ -398,26 +397,21 @@ class Lines:
 
     def __init__(self, prefix: bytes) -> None:
         self._prefix = prefix
-        self._partial = b""
+        self._partial = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         """The lines that ``data`` completes; no data: the end."""
-        self._partial += data
-        if data and b"\n" not in data and len(self._partial) < LINEMAX:
+        end = data.rfind(b"\n") + 1
+        if data and not end and len(self._partial) < LINEMAX:
+            self._partial += data
             return b""
-        whole, newline, rest = self._partial.rpartition(b"\n")
-        if not data or not newline:
-            whole, newline, rest = self._partial, b"", b""
-        self._partial = rest
-        return b"".join(self._prefix + line for line in _split(whole + newline))
+        end = end or len(data)
+        whole = bytes(self._partial) + data[:end]
+        self._partial = bytearray(data[end:])
+        return b"".join(self._prefix + line for line in _split(whole)) if self._prefix else whole
 
 
-def _split(text: bytes) -> Iterable[bytes]:
-    """The lines of ``text``, with their newlines and no other ends."""
-    return (line for line in text.splitlines(keepends=True)) if b"\r" not in text else _at_newlines(text)
-
-
-def _at_newlines(text: bytes) -> list[bytes]:
-    lines = [line + b"\n" for line in text.split(b"\n")]
-    lines[-1] = lines[-1][:-1]
-    return [line for line in lines if line]
+def _split(text: bytes) -> list[bytes]:
+    """The lines of ``text``, with their newlines; no other character ends a line."""
+    *lines, last = text.split(b"\n")
+    return [line + b"\n" for line in lines] + ([last] if last else [])

@@ -63,7 +63,7 @@ async def each(
             except OSError as e:
                 results[i] = e
 
-    if len(todo) == 1:
+    if len(todo) <= 1:
         await worker()
     else:
         async with asyncio.TaskGroup() as group:
@@ -289,12 +289,16 @@ class Child:
         return opened
 
     async def hold(self) -> None:
-        """Open what is held open while a task runs."""
-        for name, mode in HELD.items():
-            if name not in self._held:
-                self._held[name] = await self.open(name, mode)
-                if name == "stdin":
-                    await settle(self.write(name, b""))  # only to hold it open: see session._Writer
+        """Open what is held open while a task runs. Errors: `Lost`, and those of the host."""
+        missing = [name for name in HELD if name not in self._held]
+        for result in await each(missing, self._hold):
+            if isinstance(result, OSError):
+                raise result
+
+    async def _hold(self, name: str) -> None:
+        self._held[name] = await self.open(name, HELD[name])
+        if name == "stdin":
+            await settle(self.write(name, b""))  # only to hold it open: see session._Writer
 
     def _file(self, name: str) -> Chan:
         """The open file ``name``. Errors: `Ehungup` when the child was given back."""

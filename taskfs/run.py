@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 
 GRACE = 2.0
 """Seconds between the SIGTERM and the SIGKILL of a task that is not wanted any more."""
+
+
+_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
+"""How many descriptors a process may have, as we found it: tasks get it back."""
+
+
+def more_files() -> None:
+    """Let this process have as many descriptors as it is allowed at all: every task takes four."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES[1], _FILES[1]))
 
 
 class Ending(NamedTuple):
@@ -84,6 +94,8 @@ class Task:
         )
         self.pid = process.pid
         self._guard.add(self.pid)
+        if _FILES[0] != _FILES[1]:
+            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, _FILES)
         self._pidfd = os.pidfd_open(self.pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._exited, process)
 

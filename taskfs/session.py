@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
@@ -20,7 +19,7 @@ from nsh.kern.dev import AWRITE, Directory, File, Text, access_needed, up
 from nsh.kern.proc import RFCFDG, Proc
 from nsh.p9.const import OREAD
 from nsh.p9.stat import Dir
-from taskfs import ctl
+from taskfs import ctl, status
 from taskfs.gather import Team, substitute
 from taskfs.hosts import Child, each
 from taskfs.run import Leaf
@@ -44,8 +43,9 @@ class Session(Directory):
         self.place = place
         self.options = ctl.Options()
         self.opens = 0
-        self.idle_since = time.monotonic()
         self.gone = False
+        self._users = 0
+        self._reaper: asyncio.TimerHandle | None = None
         self.proc = owner.fork(RFCFDG)
         self.proc.args = ["taskfs", str(number)]
         self._opened_again = False
@@ -77,19 +77,40 @@ class Session(Directory):
         """The session's ctl, open, as the clone file gives it away."""
         c = Chan(self.device, self._ctl.qid, self.path.child("ctl"), self._ctl)
         c.mode = mode
+        self._users += 1
         self.opens += 1
         return c
 
-    def opened(self) -> None:
-        """One of the files that count was opened."""
-        self._opened_again = self._opened_again or self.opens == 0
-        self.opens += 1
+    def opened(self, counts: bool) -> None:
+        """A file was opened; ``counts``: one of those that status counts."""
+        self._users += 1
+        if counts:
+            self._opened_again = self._opened_again or self.opens == 0
+            self.opens += 1
+        if self._reaper is not None:
+            self._reaper.cancel()
+            self._reaper = None
 
-    def closed(self) -> None:
-        self.opens -= 1
-        if self.opens == 0:
-            self._opened_again = False
-            self.idle_since = time.monotonic()
+    def closed(self, counts: bool) -> None:
+        self._users -= 1
+        if counts:
+            self.opens -= 1
+            self._opened_again = self._opened_again and self.opens > 0
+        if self._users == 0 and self.work.used and not self.gone:
+            self._reap_later()
+
+    def _reap_later(self) -> None:
+        self._reaper = asyncio.get_running_loop().call_later(IDLE, lambda: self.background(self._reap()))
+
+    async def _reap(self) -> None:
+        """Nothing has been open for long: free the session, unless a task still runs."""
+        lines = await _now(self.status())
+        if self._users or self.gone:
+            return
+        if status.all_ended(lines):
+            self.release()
+        else:
+            self._reap_later()
 
     def writer_came(self) -> None:
         self._writers += 1
@@ -269,6 +290,8 @@ class Session(Directory):
         if self.gone:
             return
         self.gone = True
+        if self._reaper is not None:
+            self._reaper.cancel()
         self._stay()
         self.device.forget(self)
         for task in self._splices:
@@ -313,13 +336,11 @@ class SessionFile(File):
 
     def open(self, c: Chan, mode: int) -> Chan | None:
         self.session.alive()
-        if self.counts:
-            self.session.opened()
+        self.session.opened(self.counts)
         return None
 
     def close(self, c: Chan) -> None:
-        if self.counts:
-            self.session.closed()
+        self.session.closed(self.counts)
 
     def wstat(self, c: Chan, d: Dir) -> None:
         """Truncation and times are accepted and mean nothing, for those who open with truncation."""

@@ -11,7 +11,8 @@ CLOSED, OPEN, EXECUTE, DONE, LOST = "Closed", "Open", "Execute", "Done", "Lost"
 
 def status_line(number: int | str, opens: int, state: str, directory: str, arg0: str) -> str:
     """``cmd/N OPENS STATE DIR ARG0``, the names quoted as rc does."""
-    return f"cmd/{number} {opens} {state} {quote(directory)} {quote(arg0)}\n"
+    names = " ".join(quote(name.replace("\n", "?")) for name in (directory, arg0))
+    return f"cmd/{number} {opens} {state} {names}\n"
 
 
 def wait_line(pid: int, user: int, system: int, real: int, why: str) -> str:
@@ -27,18 +28,28 @@ def reason(code: int) -> str:
     return f"exit: {exit_code}" if exit_code else ""
 
 
+def each_line(lines: str) -> list[str]:
+    """The lines of a report. Names in it may have characters that Python, too, takes for ends of lines."""
+    return lines.split("\n")[:-1]
+
+
 def as_lost(lines: str) -> str:
     """Status lines that were true once, of tasks that cannot be asked any more."""
     made = []
-    for line in lines.splitlines():
+    for line in each_line(lines):
         name, opens, state, rest = line.split(" ", 3)
         made.append(f"{name} {opens} {state if state == DONE else LOST} {rest}\n")
     return "".join(made)
 
 
+def all_ended(lines: str) -> bool:
+    """Do these status lines tell of no task that still runs?"""
+    return all(line.split(" ", 3)[2] != EXECUTE for line in each_line(lines))
+
+
 def prefixed(lines: str, prefix: str) -> str:
     """Every line with ``prefix`` in front."""
-    return "".join(f"{prefix}{line}\n" for line in lines.splitlines())
+    return "".join(f"{prefix}{line}\n" for line in each_line(lines))
 
 
 def ranks(numbers: list[int]) -> str:

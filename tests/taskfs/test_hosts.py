@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import pytest
 from nsh.p9.const import ORDWR, OREAD, OWRITE
 from taskfs import hosts
 from tests.taskfs import host
-from tests.taskfs.world import SESSION_FILES, World, world
+from tests.taskfs.world import SESSION_FILES, World, until, world
 
 TOP = Path(__file__).parents[2]
 
@@ -28,12 +28,6 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
-
-
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for something that nobody reports; the limit of the test is the limit here."""
-    while not true():  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
 
 
 class Remote:

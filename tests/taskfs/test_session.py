@@ -10,7 +10,8 @@ import pytest
 from nsh import errors
 from nsh.kern.proc import RFNOTEG
 from nsh.p9.const import ORDWR, OWRITE
-from tests.taskfs.world import SESSION_FILES, world
+from taskfs import session
+from tests.taskfs.world import SESSION_FILES, until, world
 
 
 def _alive(pid: int) -> bool:
@@ -264,3 +265,21 @@ async def test_opening_for_writing_may_truncate() -> None:
         await w.p.write(fd, b"exec true")
         w.p.close(fd)
         assert (await w.cat(f"{s}/wait")).endswith("''\n")
+
+
+async def test_a_session_that_was_used_and_is_left_alone_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "IDLE", 0.05)
+    async with world() as w:
+        unused = await w.clone()
+        for used in (await w.clone(), await w.team(2)):
+            await w.echo("exec sleep 0.2", f"{used}/ctl")
+            assert await w.cat(f"{used}/wait")
+        await until(lambda: len(w.device.sessions) == 1)
+        assert await w.ls(unused) == SESSION_FILES
+
+
+async def test_a_thousand_sessions_cost_little_and_are_listed() -> None:
+    async with world() as w:
+        for _ in range(1000):
+            await w.clone()
+        assert len(await w.ls("/task/remote")) == 1006

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
@@ -16,6 +16,12 @@ from taskfs.dev import TaskDevice
 T = TypeVar("T")
 
 SESSION_FILES = ["args", "ctl", "env", "ns", "status", "stderr", "stdin", "stdio", "stdout", "wait"]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for something that nobody reports; the limit of the test is the limit here."""
+    while not true():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
 
 
 class World:

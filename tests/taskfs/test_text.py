@@ -1,0 +1,71 @@
+"""How control messages are read and reports are written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nsh import errors
+from nsh.kern.namec import quote
+from taskfs import status
+from taskfs.ctl import expand, split
+from taskfs.gather import Lines, substitute
+
+
+@given(st.lists(st.lists(st.text(st.characters(codec="utf-8")), min_size=1), min_size=1))
+def test_quoted_words_come_back_as_they_were(commands: list[list[str]]) -> None:
+    text = "\n".join(" ".join(map(quote, words)) for words in commands)
+    assert split(text) == commands
+
+
+def test_words_are_split_as_in_rc() -> None:
+    assert split("a  'b c'd 'it''s'\n\n\te ''\n") == [["a", "b cd", "it's"], ["e", ""]]
+    with pytest.raises(errors.Ebadctl):
+        split("a 'b\nc")
+
+
+@pytest.mark.parametrize(
+    ("word", "names"),
+    [
+        ("a", ["a"]),
+        ("gpu[1-3,7]x", ["gpu1x", "gpu2x", "gpu3x", "gpu7x"]),
+        ("n[08-10]", ["n08", "n09", "n10"]),
+        ("-host[1-2]", ["-host1", "-host2"]),
+    ],
+)
+def test_host_expressions_stand_for_names(word: str, names: list[str]) -> None:
+    assert expand(word) == names
+
+
+@pytest.mark.parametrize("word", ["a[x]", "a[1-]", "a[]", "a[0-9999999]"])
+def test_a_host_expression_that_makes_no_sense_is_refused(word: str) -> None:
+    with pytest.raises(ValueError):
+        expand(word)
+
+
+def test_failures_are_told_by_rank_with_equal_reasons_together() -> None:
+    failed = {0: "exec failed: No such file or directory", 5: "host2: host is lost"}
+    failed |= dict.fromkeys((2, 3, 4), failed[0])
+    assert status.failures(failed) == "0,2-4: exec failed: No such file or directory; 5: host2: host is lost"
+
+
+def test_the_status_of_a_lost_host_is_the_last_one_known() -> None:
+    lines = "cmd/0 5 Execute /a 'x y'\ncmd/1 5 Done /a x\n"
+    assert status.as_lost(lines) == "cmd/0 5 Lost /a 'x y'\ncmd/1 5 Done /a x\n"
+
+
+def test_arguments_may_name_rank_count_and_host() -> None:
+    assert substitute("%r of %n on %h, 100%", 2, 8, "gpu1") == "2 of 8 on gpu1, 100%"
+
+
+@given(st.binary(max_size=60), st.lists(st.integers(1, 20)))
+def test_labelled_lines_do_not_depend_on_how_they_arrive(text: bytes, cuts: list[int]) -> None:
+    lines, got, at = Lines(b"> "), b"", 0
+    for cut in [*cuts, len(text)]:
+        if piece := text[at : at + cut]:
+            got += lines.feed(piece)
+        at += cut
+    got += lines.feed(b"")
+    expected = b"".join(b"> " + line + b"\n" for line in text.split(b"\n"))[:-1]
+    assert got == (expected.removesuffix(b"> ") if not text or text.endswith(b"\n") else expected)
