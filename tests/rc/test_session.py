@@ -1,0 +1,117 @@
+"""nsh as a program: how it is called, where commands come from, what its exit code says, what it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+NSH = [sys.executable, "-m", "nsh"]
+
+
+@pytest.fixture(autouse=True)
+def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have this source tree found from everywhere."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    yield
+
+
+def nsh(*args: str, text: str = "", cwd: Path | None = None) -> tuple[str, str, int]:
+    done = subprocess.run([*NSH, *args], input=text, text=True, capture_output=True, cwd=cwd)
+    return done.stdout, done.stderr, done.returncode
+
+
+def test_a_command_text_and_its_arguments() -> None:
+    assert nsh("-c", "echo $* $0; exit 3", "a", "b c") == ("a b c nsh\n", "", 3)
+    assert nsh("-xc", "x=1 echo $x '*'") == ("1 *\n", "echo 1 '*'\n", 0)
+
+
+def test_a_script_and_its_arguments(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text("echo $0 $*\ncd\nexit")
+    assert nsh("s", "a", cwd=tmp_path) == ("s a\n", "", 0)
+    assert nsh("./none", cwd=tmp_path) == ("", "nsh: cannot open './none' file does not exist\n", 1)
+
+
+def test_standard_input_is_run_line_by_line_and_shared_with_commands() -> None:
+    assert nsh(text="echo one\nsh -c 'read x; echo $x'\ntwo\necho three\n") == ("one\ntwo\nthree\n", "", 0)
+    assert nsh(text="echo one\necho )\necho not reached\n")[0] == "one\n"
+
+
+def test_standard_input_from_a_file_is_shared_with_commands(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("echo one\ncat\nthe rest\n")
+    with open(tmp_path / "script") as file:
+        assert subprocess.run(NSH, stdin=file, capture_output=True).stdout == b"one\nthe rest\n"
+
+
+def test_interactive_on_a_pipe_prompts_on_standard_error_and_goes_on_after_errors() -> None:
+    text = "prompt=('' '')\necho (\nfn f {\necho $*\n}\nf a^()\necho (1 2)^(1 2 3)\nf $status\nexit 4\n"
+    out, err, code = nsh("-i", text=text)
+    assert (out, code) == ("error\n", 4)
+    assert err.startswith("% nsh: stdin:2:7: ")
+    assert err.endswith(
+        "nsh: stdin:6: null list in concatenation\nnsh: stdin:7: mismatched list lengths in concatenation\n"
+    )
+
+
+def test_wrong_calls_are_told_in_one_line_and_the_usage() -> None:
+    assert nsh("-q")[1].startswith("nsh: unknown flag -q\nusage: nsh ")
+    assert nsh("-c")[1].startswith("nsh: -c needs a command\nusage: nsh ")
+    assert nsh("--version")[0].startswith("nsh 0.")
+
+
+def test_sigexit_runs_at_the_end_but_not_after_exec() -> None:
+    assert nsh("-c", "fn sigexit { echo bye $status }; exit x") == ("bye x\n", "", 1)
+    assert nsh("-c", "fn sigexit { echo bye }; exec echo done; echo no")[0] == "done\n"
+
+
+def test_output_that_nobody_reads_ends_the_script() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as closed:
+        done = subprocess.run([*NSH, "-c", "cat /etc/passwd"], stdout=closed, stderr=subprocess.PIPE)
+    assert done.stderr == b""
+
+
+def test_descriptors_that_are_closed_are_missed_and_not_fatal() -> None:
+    command = 'exec "$0" -m nsh -c "echo lost; cat; exit 5" <&- >&- 2>&-'
+    assert subprocess.run(["/bin/sh", "-c", command, sys.executable]).returncode == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_script_and_what_it_runs(number: signal.Signals) -> None:
+    text = "echo ready; sh -c 'echo $$; exec sleep 1000'; echo not reached"
+    with subprocess.Popen([*NSH, "-c", text], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        child = int(process.stdout.readline())
+        process.send_signal(number)
+        assert process.stdout.read() == ""
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def test_a_signal_runs_its_function_and_the_script_goes_on() -> None:
+    text = "fn sighup { echo hup }; fn sigint {}; kill -HUP $pid; true; kill -INT $pid; true; echo end"
+    assert nsh("-c", text) == ("hup\nend\n", "", 0)
+
+
+def test_host_programs_in_the_background_go_on_and_commands_of_nsh_do_not(tmp_path: Path) -> None:
+    background = "sh -c 'echo $$ >pid; exec sleep 1000' >/dev/null >[2=1] & sleep 1000 &"
+    out, err, code = nsh("-c", f"mkfifo pid; {background} cat pid", cwd=tmp_path)
+    assert (err, code) == ("", 0)
+    os.kill(int(out), signal.SIGKILL)
+
+
+def test_the_environment_comes_in_and_functions_do_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("list", "a\1b c")
+    monkeypatch.setenv("fn#f", "{echo f $*}")
+    assert nsh("-c", "echo $#list $list; f x") == ("2 a b c\nf x\n", "", 0)
+    assert nsh("-c", "fn g { echo g $* }; x=(1 2); $python -m nsh -c 'g $#x $x'".replace("$python", NSH[0]))[
+        0
+    ] == ("g 2 1 2\n")
