@@ -49,7 +49,7 @@ class Options:
         if self.nice:
             made.append(f"nice {self.nice}")
         if self.timeout:
-            made.append(f"timeout {self.timeout:g}")
+            made.append(f"timeout {self.timeout:f}")
         return made
 
 

@@ -36,6 +36,7 @@ class TaskDevice(Device):
     def __init__(self, system: System) -> None:
         super().__init__(system)
         more_files()
+        self.home = os.getcwd()
         self.hosts = Hosts()
         self.guard = Guard()
         self.sessions: dict[int, Session] = {}

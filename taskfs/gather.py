@@ -52,6 +52,8 @@ class Team:
         Errors: `P9Error`, which names the ranks that failed and says why. The others run on.
         """
         results = await each(self.children, lambda child: self._start(child, argv))
+        for cursor in self._cursors.values():
+            cursor.close()  # who reads on finds the end of what was; who begins anew sees the new tasks
         self._run += 1
         self._bell.ring()
         if self._options.onfail == "stop":
@@ -116,8 +118,8 @@ class Team:
             cursor.position += len(data)
             return data
 
-    def forget(self, c: Chan, name: str) -> None:
-        """The open file ``c``, on which ``name`` was read, is closed."""
+    def forget(self, c: Chan) -> None:
+        """The open file ``c``, on which output was read, is closed."""
         cursor = self._cursors.pop(c, None)
         if cursor is not None:
             cursor.close()
@@ -258,18 +260,22 @@ class Cursor:
         self.lock = asyncio.Lock()
         self._label = options.label
         self._asked: dict[int, asyncio.Task[bytes]] = {}
+        self._closed = False
 
     async def read(self, count: int) -> bytes:
         """The next bytes, at most ``count``; empty at the end of all children."""
         raise NotImplementedError
 
     def close(self) -> None:
+        """Ask no more; a read that waits finds the end."""
+        self._closed = True
         for task in self._asked.values():
             task.cancel()
-        self._asked.clear()
 
     def _ask(self, i: int, count: int, offset: int) -> bytes | None:
         """Child ``i``'s bytes at ``offset``, if they are there at once; else they are being asked for."""
+        if self._closed:
+            return b""
         task = self._asked.get(i)
         if task is None:
             try:

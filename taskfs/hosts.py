@@ -103,7 +103,7 @@ class Host:
                 raise P9Error(f"clone gave {number!r}, which is no session")
             directory = await namec(proc, f"{self.base}/{number}", Access.BIND)
         except BaseException:
-            ctl.close()
+            session.background(_give_up(ctl))
             raise
         return Child(self, int(number), directory, ctl)
 
@@ -227,6 +227,14 @@ class Here(Host):
 
     def leave(self, child: Child) -> None:
         pass
+
+
+async def _give_up(ctl: Chan) -> None:
+    """Release a session of which nothing more is known than its ctl."""
+    try:
+        await settle(ctl.dev.write(ctl, b"release", 0))
+    finally:
+        ctl.close()
 
 
 def _drop(result: Any) -> None:

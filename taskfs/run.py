@@ -90,7 +90,7 @@ class Task:
         self._began = time.monotonic()
         # vfork underneath: no copy of this process is made
         process = subprocess.Popen(
-            argv, cwd=directory or None, env=env, process_group=0, stdin=fds[0], stdout=fds[1], stderr=fds[2]
+            argv, cwd=directory, env=env, process_group=0, stdin=fds[0], stdout=fds[1], stderr=fds[2]
         )
         self.pid = process.pid
         self._guard.add(self.pid)
@@ -163,27 +163,34 @@ def _reason(e: Exception, directory: str) -> str:
     if not isinstance(e, OSError):
         return str(e)
     why = os.strerror(e.errno or errors.P9Error.code)
-    return f"{directory}: {why}" if directory and e.filename == directory else why
+    return f"{directory}: {why}" if e.filename == directory else why
 
 
 class Leaf:
     """What a session without children does: it runs one task after the other, here.
 
-    ``arg0``: what was run last; ``used``: something was.
+    ``home``: the host's directory in which tasks run if it is not said otherwise; ``arg0``: what was run
+    last; ``used``: something was.
     """
 
-    def __init__(self, guard: Guard, options: Options) -> None:
+    def __init__(self, guard: Guard, options: Options, home: str) -> None:
         self._guard = guard
         self._options = options
+        self._home = home
         self._stdin, self._stdout, self._stderr = Feed(), Spool(), Spool()
         self._task: Task | None = None
         self._ending: Ending | None = None
+        self._reading: dict[Chan, Spool] = {}
         self._bell = Bell()
         self.arg0 = ""
 
     @property
     def used(self) -> bool:
         return self._task is not None
+
+    @property
+    def _directory(self) -> str:
+        return os.path.join(self._home, self._options.dir) if self._options.dir else self._home
 
     @property
     def running(self) -> bool:
@@ -200,7 +207,7 @@ class Leaf:
         options = self._options
         task = Task(self._guard, self._ended)
         env = {**os.environ, **options.env} if options.env else os.environ
-        task.start([*argv, *options.args], options.dir, env, (self._stdin, self._stdout, self._stderr))
+        task.start([*argv, *options.args], self._directory, env, (self._stdin, self._stdout, self._stderr))
         self._task, self._ending, self.arg0 = task, None, argv[0]
         if options.nice:
             task.nice(options.nice)
@@ -240,23 +247,28 @@ class Leaf:
 
     def read(self, c: Chan, name: str, count: int, offset: int) -> Maybe[bytes]:
         """What the task has printed to ``name`` (stdout, stderr), from ``offset`` on."""
-        data = self._spool(name).read(count, offset)
+        spool = self._reading.get(c)
+        if spool is None or offset == 0:
+            # who does not begin anew reads on in what the task before has left, and finds its end
+            spool = self._reading[c] = self._spool(name)
+        data = spool.read(count, offset)
         if data is None:
-            return self._read_later(c, name, count, offset)
-        self._spool(name).advance(c, offset + len(data))
+            return self._read_later(c, spool, count, offset)
+        spool.advance(c, offset + len(data))
         return data
 
-    async def _read_later(self, c: Chan, name: str, count: int, offset: int) -> bytes:
-        spool = self._spool(name)
+    async def _read_later(self, c: Chan, spool: Spool, count: int, offset: int) -> bytes:
         spool.advance(c, offset)
         while (data := spool.read(count, offset)) is None:
             await spool.more()
         spool.advance(c, offset + len(data))
         return data
 
-    def forget(self, c: Chan, name: str) -> None:
-        """The Chan ``c``, on which ``name`` was read, is closed."""
-        self._spool(name).forget(c)
+    def forget(self, c: Chan) -> None:
+        """The Chan ``c``, on which output was read, is closed."""
+        spool = self._reading.pop(c, None)
+        if spool is not None:
+            spool.forget(c)
 
     def _spool(self, name: str) -> Spool:
         return self._stderr if name == "stderr" else self._stdout
@@ -281,7 +293,7 @@ class Leaf:
             state = status.OPEN if open_again else status.CLOSED
         else:
             state = status.EXECUTE if self._ending is None else status.DONE
-        return status.status_line(number, opens, state, self._options.dir or os.getcwd(), self.arg0)
+        return status.status_line(number, opens, state, self._directory, self.arg0)
 
     async def wait(self) -> str:
         """The line of the wait file, once a task has ended."""

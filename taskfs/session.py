@@ -52,7 +52,7 @@ class Session(Directory):
         self._writers = 0
         self._lock = asyncio.Lock()
         self._splices: set[asyncio.Task[None]] = set()
-        self._leaf = Leaf(device.guard, self.options)
+        self._leaf = Leaf(device.guard, self.options, device.home)
         self._team: Team | None = None
         self._stay = owner.leader.atexit(self.release)
         self._ctl = Ctl(self)
@@ -194,6 +194,7 @@ class Session(Directory):
             failed = {h.name: str(e) for h, e in zip(chosen, results, strict=True) if e is not None}
             if failed or self.gone:
                 self._give_back(got)
+                self.alive()
                 raise P9Error("res: " + "; ".join(f"{name}: {why}" for name, why in failed.items()))
             hosts.advance(n)
             if self._team is None:
@@ -445,7 +446,7 @@ class Output(SessionFile):
 
     def close(self, c: Chan) -> None:
         super().close(c)
-        self.session.work.forget(c, self.name)
+        self.session.work.forget(c)
 
 
 class _Writer:

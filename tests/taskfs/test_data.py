@@ -158,6 +158,32 @@ async def test_splice_and_xsplice_connect_files_and_children(tmp_path: os.PathLi
         assert await w.cat(f"{s}/1/stdout") == "apple\nfig\npear\n"
 
 
+async def test_a_second_exec_starts_the_output_anew() -> None:
+    async with world() as w:
+        s = await w.team(2, "exec echo first run")
+        await w.cat(f"{s}/wait")
+        fds = [await w.p.open(name) for name in (f"{s}/stdout", f"{s}/0/stdout")]
+        for fd in fds:
+            assert await w.p.read(fd) == b"first run\n" * (2 if fd == fds[0] else 1)
+        await w.echo("exec echo a second run, which is longer", f"{s}/ctl")
+        for fd in fds:
+            assert await w.p.read(fd) == b""
+            w.p.close(fd)
+        assert await w.cat(f"{s}/stdout") == "a second run, which is longer\n" * 2
+
+
+async def test_a_read_that_waits_ends_when_the_session_is_freed() -> None:
+    async with world() as w:
+        for outmode in ("child", "line"):
+            s = await w.team(2, f"outmode {outmode}", "exec sleep 100")
+            fd = await w.p.open(f"{s}/stdout")
+            reading = asyncio.create_task(w.p.read(fd))
+            await asyncio.sleep(0.05)
+            await w.p.remove(s)
+            assert await reading == b""
+            w.p.close(fd)
+
+
 async def test_many_children_at_once() -> None:
     async with world() as w:
         s = await w.team(100, "exec echo %r")
