@@ -248,25 +248,56 @@ def _standing_in(directory: str) -> Iterator[None]:
 
 
 async def _wait(pid: int, group: bool) -> int:
-    """Wait for the end of a program, and end it when cancelled. Negative: the signal that killed it."""
+    """Wait for the end of a program, and end it when cancelled. Negative: the signal that killed it.
+
+    An interrupt at the terminal has reached a program in front already, and an editor or an interpreter may
+    decide to go on. So there the cancellation counts only if it is what the program died of.
+    """
     pidfd = os.pidfd_open(pid)
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
     loop.add_reader(pidfd, _wake, ended)
-    gone = True
+    interrupt: asyncio.CancelledError | None = None
     try:
-        await asyncio.shield(ended)
-    except asyncio.CancelledError as e:
-        gone = e.args != (ABANDON,)
-        if gone:
-            await _end(pid, group, ended, e)
-        raise
+        while not ended.done():
+            try:
+                await asyncio.wait([ended])
+            except asyncio.CancelledError as e:
+                if e.args == (ABANDON,):
+                    raise
+                if group or e.args != (INTERRUPT,):
+                    await _end(pid, group, ended, signal.SIGINT if e.args == (INTERRUPT,) else signal.SIGTERM)
+                    raise
+                interrupt = e
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)
-        if gone:
-            code = _reap(pid)
+        code = _reap(pid) if ended.done() else 0
+    if interrupt is not None:
+        if code == -signal.SIGINT:
+            raise interrupt
+        forgive()
     return code
+
+
+async def _end(pid: int, group: bool, ended: asyncio.Future[None], number: signal.Signals) -> None:
+    """Make a program end: ask, and after a while, or when cancelled once more, kill."""
+    send = os.killpg if group else os.kill
+    send(pid, number)
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.wait([ended], timeout=GRACE)
+    if not ended.done():
+        send(pid, signal.SIGKILL)
+    while not ended.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([ended])
+
+
+def forgive() -> None:
+    """The cancellation of the current task did not come through: it is as if it had not been asked for."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 def _reap(pid: int) -> int:
@@ -276,19 +307,3 @@ def _reap(pid: int) -> int:
 def _wake(waiting: asyncio.Future[None]) -> None:
     if not waiting.done():
         waiting.set_result(None)
-
-
-async def _end(pid: int, group: bool, ended: asyncio.Future[None], why: asyncio.CancelledError) -> None:
-    """Make a program end: ask, and after a while, or when cancelled once more, kill."""
-    interrupt = why.args == (INTERRUPT,)
-    send = os.killpg if group else os.kill
-    try:
-        # the terminal has told its foreground itself, and an editor or an interpreter may decide to go on
-        if group or not interrupt:
-            send(pid, signal.SIGINT if interrupt else signal.SIGTERM)
-        await asyncio.wait_for(asyncio.shield(ended), GRACE if group or not interrupt else None)
-    except (TimeoutError, asyncio.CancelledError):
-        send(pid, signal.SIGKILL)
-    while not ended.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(ended)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
+from nsh.dev import spawn
 from nsh.dev.hostfd import HostFdDevice
 from nsh.kern.chan import Chan, settle
 from nsh.kern.proc import RFENVG, RFFDG, Proc, Program
@@ -120,6 +121,12 @@ class Shell:
                 raise
             await self.complain(str(e))
             self.status = "error"
+            self._exit_if_failed()
+        except OSError as e:
+            # a builtin whose reader has gone ends as quietly as a program
+            self.status = str(e if isinstance(e, errors.P9Error) else errors.from_os(e))
+            if not isinstance(e, errors.Ewclosed):
+                await self.complain(f"{self.file}:{node.line}: {self.status}")
             self._exit_if_failed()
         finally:
             if len(self.substituted) > mark:
@@ -320,12 +327,14 @@ class Shell:
     async def wait_for(self, child: Proc, task: asyncio.Task[str]) -> str:
         """The exit status of a child. If it has been killed, that is no reason to end here, too."""
         try:
-            return await task
+            status = await task
         except asyncio.CancelledError:
             me = asyncio.current_task()
             if me is not None and me.cancelling():
                 raise
             return "killed"
+        spawn.forgive()
+        return status
 
     async def whole(self, program: Callable[[], Coroutine[Any, Any, None]]) -> str:
         """Run all that this shell will ever run; returns its exit status. Errors are printed."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
@@ -113,7 +112,7 @@ class Session:
             sh.file = "stdin"
         p.args = ["nsh", *([options.file] if options.file else []), *options.args]
         self._front: asyncio.Task[None] | None = None
-        self._interrupted = False
+        self._before: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> int:
         """Run all of it; returns the exit code."""
@@ -151,6 +150,8 @@ class Session:
         except RcError as e:
             await sh.complain(str(e))
             sh.status = "error"
+        finally:
+            self._before = asyncio.all_tasks()
         return sh.status
 
     async def _profile(self) -> None:
@@ -172,7 +173,7 @@ class Session:
             except OSError as e:
                 raise RcError(f"cannot open {about(options.file, e)}") from None
             await sh.script(Parser(text, file=options.file))
-        elif "i" in options.flags or _on_terminal():
+        elif "i" in options.flags or (os.isatty(0) and os.isatty(2)):
             sh.interactive = True
             await self._interactive()
         else:
@@ -268,14 +269,13 @@ class Session:
         for job in self.shell.jobs.values():
             if job.task is not None:
                 job.task.cancel(ABANDON)
-        before = asyncio.all_tasks()
         p.exit(self.shell.status)
-        farewells = asyncio.all_tasks() - before
+        me = asyncio.current_task()
+        farewells = asyncio.all_tasks() - self._before - {me}
         if farewells:
             await asyncio.wait(farewells, timeout=PATIENCE)
         for other in list(p.system.procs.values()):
             other.kill()
-        me = asyncio.current_task()
         while tasks := [task for task in asyncio.all_tasks() if task is not me]:
             # first let each take a step: one that is cancelled before it could not even clean up
             await asyncio.sleep(0)
@@ -291,4 +291,5 @@ def prompt(sh: Shell, inside: bool) -> str:
 
 
 def _on_terminal() -> bool:
-    return sys.stdin is not None and os.isatty(0) and os.isatty(2)
+    """Can lines be edited?"""
+    return os.isatty(0) and os.isatty(1)
