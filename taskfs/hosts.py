@@ -92,7 +92,7 @@ class Host:
 
     async def clone(self, session: Session) -> Child:
         """Reserve one session there. Errors: `Lost`, and those of the host."""
-        return await self.ask(self._clone(session))
+        return await self.ask(self._clone(session), PATIENCE)
 
     async def _clone(self, session: Session) -> Child:
         proc = session.proc
@@ -474,6 +474,9 @@ class Hosts:
         names = list(dict.fromkeys(entry.name for entry in entries if entry.isdir))
         ids = {name: await _mount_id(proc, f"{REMOTE}/{name}") for name in names}
         names.sort(key=lambda name: -ids[name])
+        for name, mount in list(self._met):
+            if ids.get(name) != mount and not self._met[name, mount].children:
+                del self._met[name, mount]  # it was unmounted, or something else was mounted there
         found = await each(names, lambda name: self._meet(proc, name, ids[name]))
         return [host for host in found if isinstance(host, Host)]
 

@@ -59,7 +59,7 @@ class Task:
         self._pidfd = -1
         self._began = 0.0
         self._timers: list[asyncio.TimerHandle] = []
-        self._finished = False  # the whole group has been sent SIGKILL
+        self._finished = False  # the process group has gone, or will have
 
     def start(
         self, argv: Sequence[str], directory: str, env: Mapping[str, str], pipes: tuple[Feed, Spool, Spool]
@@ -109,6 +109,8 @@ class Task:
 
     def signal(self, number: int) -> None:
         """Send a signal to the process group, as far as there still is one."""
+        if self._finished:
+            return  # the number may be somebody else's by now
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
@@ -116,6 +118,8 @@ class Task:
 
     def kill(self) -> None:
         """SIGTERM, and SIGKILL after `GRACE` seconds for what is left of the process group then."""
+        if self._finished:
+            return
         self.signal(signal.SIGTERM)
         self._timers.append(asyncio.get_running_loop().call_later(GRACE, self._finish_off))
 

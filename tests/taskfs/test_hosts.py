@@ -209,6 +209,22 @@ async def test_a_host_that_hangs_is_lost_until_it_answers(
         assert await w.cat(f"{s}/stdout") == "again\n" * 3
 
 
+async def test_a_host_that_hangs_is_found_out_by_res_too(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "PATIENCE", 0.5)
+    async with three_hosts(tmp_path) as (w, (one, _, _)):
+        s = await w.team(3, "release")
+        await w.device.settled()
+        one.signal(signal.SIGSTOP)
+        s = await w.clone()
+        assert await w.refusal("res 3", f"{s}/ctl") == "res: host1: host is lost"
+        await w.device.settled()
+        assert await w.ls("/remote/host2/remote") == ["arch", "clone", "env", "fs", "ns", "status"]
+        await w.echo("res 3\nexec echo %h", f"{s}/ctl")
+        assert "host1" not in await w.cat(f"{s}/stdout")
+
+
 async def test_a_failed_reservation_keeps_nothing(tmp_path: os.PathLike[str]) -> None:
     async with three_hosts(tmp_path) as (w, (_, two, _)):
         await w.team(1)  # the hosts are known from now on

@@ -278,6 +278,17 @@ async def test_a_session_that_was_used_and_is_left_alone_is_freed(monkeypatch: p
         assert await w.ls(unused) == SESSION_FILES
 
 
+async def test_what_has_ended_is_not_killed_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("exec true", f"{s}/ctl")
+        assert await w.cat(f"{s}/wait")
+        sent: list[tuple[int, int]] = []
+        monkeypatch.setattr(os, "killpg", lambda group, number: sent.append((group, number)))
+        await w.echo("signal TERM\nkill\nrelease", f"{s}/ctl")
+        assert sent == []
+
+
 async def test_a_thousand_sessions_cost_little_and_are_listed() -> None:
     async with world() as w:
         for _ in range(1000):
