@@ -7,9 +7,8 @@ bound to their customary places. Everything after it is done with bind and mount
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from nsh import errors
 from nsh.dev import TABLE
 from nsh.kern.dev import Device
 from nsh.kern.mnt import MAFTER, MCREATE, MREPL
@@ -21,6 +20,7 @@ NAMESPACE = (
     ("#c", "/dev", MREPL),
     ("#e", "/env", MREPL | MCREATE),
     ("#d", "/fd", MREPL),
+    ("#p", "/prog", MREPL),
     ("#s", "/srv", MREPL | MCREATE),
     ("#m", "/n", MREPL),
     ("#m", "/remote", MREPL),
@@ -39,22 +39,25 @@ def devices() -> dict[str, str | type[Device]]:
     return table
 
 
-async def boot(table: Mapping[str, str | type[Device]] | None = None) -> Proc:
-    """Start a kernel; the returned process stands in the host's current directory.
+async def boot(
+    table: Mapping[str, str | type[Device]] | None = None,
+    namespace: Sequence[tuple[str, str, int]] = NAMESPACE,
+) -> Proc:
+    """Start a kernel; the returned process stands in the host's current directory, or else in the root.
 
-    A device that is not there is left out. Errors: those of the devices.
+    ``namespace``: source, target and flag of each bind that makes the first name space. A device that is
+    not there is left out. Errors: those of the devices.
     """
     system = System(table if table is not None else devices())
     system.ndb = os.environ.get("NSH_NDB")
     p = await system.boot()
     for name, value in os.environb.items():
         p.egrp.set(os.fsdecode(name), value)
-    for source, target, flag in NAMESPACE:
+    for source, target, flag in namespace:
         if source[1] in system.letters():
             await p.bind(source, target, flag)
     try:
         await p.chdir(os.getcwd())
-    except OSError as e:
-        if not isinstance(e, errors.P9Error | FileNotFoundError):
-            raise
+    except OSError:
+        pass  # the host's current directory is gone, or not in this name space
     return p

@@ -48,7 +48,7 @@ class TaskDevice(Device):
         self._background: set[asyncio.Future[Any]] = set()
 
     def tree(self) -> Directory:
-        return Directory("/", self._remote)
+        return Directory("#T", self._remote)
 
     # --- sessions ------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from nsh.cmd.arg import Usage, parse
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan
 from nsh.kern.namec import quote
-from nsh.kern.proc import RFENVG, RFFDG, RFNOTEG, Proc
+from nsh.kern.proc import RFENVG, RFFDG, Proc
 from nsh.net import serve
 from nsh.net.dial import address, announce
 
@@ -40,11 +40,11 @@ async def main(p: Proc, argv: list[str]) -> str:
 def start(p: Proc, connection: Chan, command: str, net: str) -> Proc:
     """Run ``command`` as a process with descriptors 0 and 1 on ``connection``, which it takes over.
 
-    What the command leaves behind ends with it. In its environment are $net and $user.
+    In its environment are $net and $user.
     """
     shell = p.system.shell
     assert shell is not None
-    child = p.fork(RFNOTEG | RFENVG | RFFDG)
+    child = p.fork(RFENVG | RFFDG)
     child.args = [command]
     child.fgrp.put(1, connection.incref())
     child.fgrp.put(0, connection)

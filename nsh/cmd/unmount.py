@@ -9,5 +9,6 @@ async def main(p: Proc, argv: list[str]) -> str:
     if len(names) not in (1, 2):
         await complain(p, f"Usage: {argv[0]} [source] target")
         return "usage"
-    await p.unmount(names[0] if len(names) == 2 else None, names[-1])
+    source = names[0] if len(names) == 2 else ""
+    await p.unmount(source or None, names[-1])
     return ""

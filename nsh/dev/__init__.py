@@ -16,6 +16,7 @@ TABLE = {
     "U": "nsh.dev.host:HostDevice",
     "M": "nsh.dev.mnt:MntDevice",
     "I": "nsh.net.conn:NetDevice",
+    "p": "nsh.dev.prog:ProgDevice",
     "B": "nsh.dev.bin:BinDevice",
     "f": "nsh.dev.hostfd:HostFdDevice",
 }

@@ -23,7 +23,7 @@ class Commands(Directory):
     """The root: the names are asked for when somebody looks for one."""
 
     def __init__(self, device: BinDevice) -> None:
-        super().__init__("/")
+        super().__init__("#B")
         self._device = device
 
     def _fill(self) -> None:

@@ -63,7 +63,7 @@ class ConsDevice(Device):
 
     def tree(self) -> Directory:
         return Directory(
-            "/",
+            "#c",
             Cons("cons", 0o666),
             Null("consctl", 0o222),
             Text("drivers", self._drivers),

@@ -56,7 +56,7 @@ class Environment(Directory):
     """The variables of the current process."""
 
     def __init__(self) -> None:
-        super().__init__("/", perm=0o775)
+        super().__init__("#e", perm=0o775)
         self._known: dict[str, Variable] = {}
 
     def _variable(self, name: str) -> Variable:

@@ -27,13 +27,13 @@ class Descriptors(Directory):
     """The descriptors of the current process."""
 
     def __init__(self) -> None:
-        super().__init__("/")
+        super().__init__("#d")
         self._known: dict[int, tuple[File, File]] = {}
 
     def _nodes(self, fd: int) -> tuple[File, File]:
         pair = self._known.get(fd)
         if pair is None:
-            pair = Descriptor(str(fd), 0o666), Text(f"{fd}ctl", lambda: _describe(fd))
+            pair = Descriptor(str(fd), 0o666), Text(f"{fd}ctl", lambda: describe(fd, up().fgrp.get(fd)))
             for node in pair:
                 node.parent = self
             self._known[fd] = pair
@@ -55,9 +55,8 @@ class Descriptors(Directory):
         return [node for fd, _ in up().fgrp.items() for node in self._nodes(fd)]
 
 
-def _describe(fd: int) -> str:
-    """One line as in /prog/N/fd: number, mode, device and instance, qid, iounit, offset, name."""
-    c = up().fgrp.get(fd)
+def describe(fd: int, c: Chan) -> str:
+    """One line about a descriptor: number, mode, device and instance, qid, iounit, offset, name."""
     mode = _LETTERS.get(c.mode & 3, "x")
     return (
         f"{fd:3d} {mode:<2s} {c.dev.letter} {c.instance:4d} "

@@ -21,7 +21,7 @@ class Places(Directory):
     """The root: whatever is looked up is there."""
 
     def __init__(self) -> None:
-        super().__init__("/")
+        super().__init__("#m")
         self._held: WeakValueDictionary[str, Directory] = WeakValueDictionary()
 
     def lookup(self, name: str) -> File:

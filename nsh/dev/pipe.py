@@ -141,7 +141,7 @@ class Pipe(Directory):
     def __init__(self) -> None:
         self.opens = [0, 0]
         self.queues = (Queue(), Queue())
-        super().__init__("/", End("data", self, 0), End("data1", self, 1))
+        super().__init__("#|", End("data", self, 0), End("data1", self, 1))
 
     def closed(self) -> None:
         """A descriptor was closed: is an end, or the whole pipe, out of use?"""

@@ -69,7 +69,7 @@ class SrvDevice(Device):
         self._shared: dict[str, Services] = {}
 
     def attach(self, spec: str) -> Chan:
-        root = self._shared.get(spec) or Services("/", perm=0o777)
+        root = self._shared.get(spec) or Services("#s", perm=0o777)
         if spec:
             self._shared[spec] = root
         return Chan(self, root.qid, self.rootpath(spec), root)

@@ -254,7 +254,7 @@ class Device:
             letter, name = "k", "counter"
 
             def tree(self) -> Directory:
-                return Directory("/", Text("count", lambda: str(self.n)), Ctl("ctl", self.set))
+                return Directory("#k", Text("count", lambda: str(self.n)), Ctl("ctl", self.set))
     """
 
     letter: ClassVar[str] = "?"
@@ -272,7 +272,7 @@ class Device:
 
     def tree(self) -> Directory:
         """The root of the device's nodes, built at the first attach."""
-        return Directory("/")
+        return Directory(f"#{self.letter}")
 
     @property
     def root(self) -> Directory:

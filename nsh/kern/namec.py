@@ -96,7 +96,7 @@ def parse(text: str) -> Name:
             elems.append(last)
             ends.append(at)
         at += 1
-    return Name(text, start, elems, ends, last in ("", ".") and bool(elems))
+    return Name(text, start, elems, ends, last in ("", "."))
 
 
 def check_characters(name: str, whole: str) -> None:
@@ -114,16 +114,21 @@ def quote(name: str) -> str:
 def prefix_error(e: OSError, name: str, end: int) -> OSError:
     """The same error with the part of the name in front that was reached: ``'PREFIX' TEXT``.
 
-    A prefix of a third of ERRMAX bytes or more is cut down to its last element.
+    A prefix of a third of ERRMAX bytes or more is cut down to its last element, and what is still too
+    long is cut off.
     """
     if not isinstance(e, P9Error):
         e = errors.from_os(e)
     prefix = name[:end]
     if len(prefix.encode("utf-8", "surrogateescape")) >= ERRMAX // 3 and "/" in prefix[1:]:
         prefix = "..." + prefix[prefix.rindex("/") :]
-    quoted = "'" + prefix.replace("'", "''") + "'"
-    text = f"{quoted} {e}".encode("utf-8", "surrogateescape")[: ERRMAX - 1]
-    return type(e)(text.decode("utf-8", "ignore"))
+    quoted = _cut("'" + prefix.replace("'", "''"), ERRMAX - 2) + "'"
+    return type(e)(_cut(f"{quoted} {e}", ERRMAX - 1))
+
+
+def _cut(text: str, size: int) -> str:
+    """As much of ``text`` as fits into ``size`` bytes."""
+    return text.encode("utf-8", "surrogateescape")[:size].decode("utf-8", "ignore")
 
 
 async def walk(c: Chan, names: Sequence[str], pgrp: Pgrp | None, qids: list[Qid] | None = None) -> Chan:
@@ -269,7 +274,7 @@ async def _walk_name(p: Proc, name: Name, elems: Sequence[str]) -> tuple[Chan, P
     except WalkError as e:
         end = name.ends[e.index] if e.index >= 0 else len(name.start)
         raise prefix_error(e.reason, name.text, end) from None
-    if name.mustbedir and len(elems) == len(name.elems) and not c.qid.type & QTDIR:
+    if name.mustbedir and elems and len(elems) == len(name.elems) and not c.qid.type & QTDIR:
         raise prefix_error(errors.Enotdir(), name.text, name.ends[-1])
     return c, pgrp
 
@@ -321,7 +326,7 @@ async def create(p: Proc, text: str, mode: int, perm: int) -> Chan:
     """
     name = parse(text)
     if name.mustbedir and not perm & DMDIR:
-        raise prefix_error(errors.Ecreatedir(), name.text, len(name.text))
+        raise prefix_error(errors.Ecreatedir(), name.text, name.ends[-1] if name.ends else len(text))
     if not name.elems:
         raise errors.Eexist()
     parent, pgrp = await _walk_name(p, name, name.elems[:-1])

@@ -53,10 +53,12 @@ class Proc(Syscalls):
     ``user``: in whose name it acts; ``authenticated``: whether that was proved (a client that came
     in with ``-A`` was not asked); ``leader``: the process with whose end everything started here
     should end: the shell, or the one that stands for a client's connection; ``args``: what it
-    runs, for ps; ``status``: '' or why it failed, None while it runs.
+    runs, for ps; ``status``: '' or why it failed, None while it runs; ``watchers``: are told of each
+    child that ends, in a line.
     """
 
     __slots__ = (
+        "__weakref__",
         "_exiting",
         "args",
         "authenticated",
@@ -73,6 +75,7 @@ class Proc(Syscalls):
         "system",
         "task",
         "user",
+        "watchers",
     )
 
     def __init__(self, system: System, parent: Proc | None = None) -> None:
@@ -86,6 +89,7 @@ class Proc(Syscalls):
         self.status: str | None = None
         self.task: asyncio.Task[str] | None = None
         self.children: set[Proc] = set()
+        self.watchers: list[Callable[[str], object]] = []
         self._exiting: list[Callable[[], None]] = []
         if parent is not None:
             parent.children.add(self)
@@ -175,6 +179,8 @@ class Proc(Syscalls):
             callback()
         if self.parent is not None:
             self.parent.children.discard(self)
+            for tell in self.parent.watchers:
+                tell(f'{self.pid} "{self.args[0] if self.args else ""}":{status}')
         self.system.forget(self)
 
     def atexit(self, callback: Callable[[], None]) -> Callable[[], None]:

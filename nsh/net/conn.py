@@ -279,7 +279,7 @@ class NetDevice(Device):
             first.atexit(self.shutdown)
 
     def tree(self) -> Directory:
-        return Directory("/", Directory("tcp"), Directory("unix"))
+        return Directory("#I", Directory("tcp"), Directory("unix"))
 
     def stream(self, c: Chan) -> Conn:
         """The connection behind an open data file. Errors: `Einuse`, `Ehungup`."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from nsh import errors
 from nsh.dev.hostfd import HostFdDevice
 from nsh.kern.chan import Chan
-from nsh.kern.namec import quote
 from nsh.p9.const import ORDWR, OREAD, OWRITE
 from nsh.rc import tree, words
 from nsh.rc.fault import CommandError, RcError
@@ -103,8 +102,11 @@ async def _create(p: Proc, name: str) -> int:
     """A file to write from the start. One that may be written, but not made or emptied, is just opened."""
     try:
         return await p.create(name, OWRITE, 0o666)
-    except errors.Eperm:
-        return await p.open(name, OWRITE)
+    except errors.Eperm as e:
+        try:
+            return await p.open(name, OWRITE)
+        except OSError:
+            raise e from None
 
 
 async def _append(p: Proc, name: str) -> int:
@@ -118,9 +120,8 @@ async def _append(p: Proc, name: str) -> int:
 
 
 def about(name: str, e: OSError) -> str:
-    """What an error says about a file: its name, once, and why."""
-    text = str(e if isinstance(e, errors.P9Error) else errors.from_os(e))
-    return text if text.startswith("'") else f"{quote(name)}: {text}"
+    """What an error says about a file: its name as it was given, and why."""
+    return f"{name}: {e if isinstance(e, errors.P9Error) else errors.from_os(e)}"
 
 
 def _duplicate(p: Proc, source: int | None) -> Chan | None:

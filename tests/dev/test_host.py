@@ -173,12 +173,12 @@ async def test_the_host_errors_have_plan_9_texts(tmp: str, tmp_path: Path) -> No
         "permission denied": p.open("d", OWRITE),
         "file already exists": p.wstat("f", Dir.dont_touch(name="d")),
         "not a directory": p.create("f/g"),
-        "'" + "x" * 300 + "' name too long": p.stat("x" * 300),
+        "'" + "x" * 125 + "'": p.stat("x" * 300),
     }
     for text, call in cases.items():
         with pytest.raises(errors.P9Error) as caught:
             await call
-        assert str(caught.value) == text[:127]
+        assert str(caught.value) == text
 
 
 async def test_a_program_is_opened_for_execution_only_if_it_may_be_executed(tmp: str, tmp_path: Path) -> None:

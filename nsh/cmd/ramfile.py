@@ -1,0 +1,44 @@
+"""ramfile: put a file that lives in memory before the files of a directory."""
+
+from __future__ import annotations
+
+from nsh.cmd.arg import Usage
+from nsh.kern.chan import Chan, settle
+from nsh.kern.dev import Directory, File
+from nsh.kern.mnt import MBEFORE
+from nsh.kern.namec import Access, namec
+from nsh.kern.proc import Proc
+
+USAGE = "path [data]"
+
+
+class RamFile(File):
+    """Bytes that a write at offset 0 replaces and a later one continues."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        super().__init__(name, 0o666)
+        self._content = content
+
+    def read(self, c: Chan, count: int, offset: int) -> bytes:
+        return self._content[offset : offset + count]
+
+    def write(self, c: Chan, data: bytes, offset: int) -> int:
+        self._content = self._content[:offset].ljust(offset, b"\0") + data
+        return len(data)
+
+    def length(self) -> int:
+        return len(self._content)
+
+
+async def main(p: Proc, argv: list[str]) -> str:
+    if len(argv) not in (2, 3):
+        raise Usage(USAGE)
+    directory, slash, name = argv[1].rpartition("/")
+    data = "".join(argv[2:]).encode("utf-8", "surrogateescape")
+    place = await settle(p.system.device("s").attach(""))
+    services = place.aux
+    assert isinstance(services, Directory)
+    services.add(RamFile(name, data))
+    target = await namec(p, directory or slash or ".", Access.MOUNT)
+    p.pgrp.mount(place, target, MBEFORE)
+    return ""

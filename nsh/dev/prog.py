@@ -1,0 +1,157 @@
+"""`#p`, prog(3): the processes as directories, N/{ctl fd ns nsgrp pgrp status wait}.
+
+Reading tells about a process, writing to ctl does something to it, and reading wait waits for its
+children. The files of a process vanish with it; one that is held open says `thread exited`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from weakref import WeakKeyDictionary
+
+from nsh import errors
+from nsh.dev.fd import describe
+from nsh.kern.chan import Chan, Maybe
+from nsh.kern.dev import Ctl, Device, Directory, File, Text, up
+from nsh.kern.mnt import MAFTER, MBEFORE, MCACHE, MCREATE, Mhead, Mount
+from nsh.kern.namec import quote
+from nsh.kern.proc import Proc
+
+_FLAGS = ((MAFTER, "a"), (MBEFORE, "b"), (MCREATE, "c"), (MCACHE, "C"))
+
+
+def mounts(p: Proc) -> Iterator[tuple[list[str], Mhead, Mount]]:
+    """The commands that make the name space of ``p``, as words: command, flags, source, target, spec.
+
+    A member that is the root of a server is a mount, everything else a bind.
+    """
+    for head, mount in p.pgrp.mounts():
+        flags = "".join(letter for bit, letter in _FLAGS if mount.flag & bit)
+        source, target = str(mount.to.path), str(head.covered.path)
+        words = ["bind"]
+        if source == "#M" and mount.to.mchan is not None:
+            words, source = ["mount"], str(mount.to.mchan.path)
+        words += [f"-{flags}"] if flags else []
+        words += [source, target]
+        words += [mount.spec] if mount.spec else []
+        yield words, head, mount
+
+
+def state(p: Proc) -> str:
+    """What a process does: one without a program acts when a client of a server asks for something."""
+    if p.task is None:
+        return "serving"
+    return "running" if p is up() else "waiting"
+
+
+class Wait(File):
+    """wait: one line for each child that ends, ``PID "NAME":STATUS``; a read waits for the next one."""
+
+    def __init__(self, p: Proc) -> None:
+        super().__init__("wait", 0o400, uid=p.user)
+        self._proc = p
+
+    def open(self, c: Chan, mode: int) -> None:
+        c.dirpos = ended = asyncio.Queue[str]()
+        self._proc.watchers.append(ended.put_nowait)
+
+    def close(self, c: Chan) -> None:
+        self._proc.watchers.remove(c.dirpos.put_nowait)
+
+    async def read(self, c: Chan, count: int, offset: int) -> bytes:
+        line: str = await c.dirpos.get()
+        return line.encode()[:count]
+
+
+class Process(Directory):
+    """N: the files of one process."""
+
+    def __init__(self, p: Proc) -> None:
+        self._proc = p
+        super().__init__(
+            str(p.pid),
+            Ctl("ctl", self._ctl, 0o200),
+            Text("fd", self._alive(lambda: "".join(describe(fd, c) for fd, c in p.fgrp.items())), 0o400),
+            Text("ns", self._alive(self._ns), 0o400),
+            Text("nsgrp", self._alive(lambda: str(p.pgrp.id))),
+            Text("pgrp", self._alive(lambda: str(p.leader.pid))),
+            Text("status", self._alive(self._status)),
+            Wait(p),
+            uid=p.user,
+        )
+        for entry in self.entries():
+            entry.uid = p.user
+
+    def _alive(self, make: Callable[[], str]) -> Callable[[], str]:
+        def made() -> str:
+            if self._proc.status is not None:
+                raise errors.Enoproc()
+            return make()
+
+        return made
+
+    def _ns(self) -> str:
+        lines = [" ".join(map(quote, words)) for words, _, _ in mounts(self._proc)]
+        return "\n".join([*lines, f"cd {quote(self._proc.getwd())}", ""])
+
+    def _status(self) -> str:
+        p = self._proc
+        return f"{p.pid:8} {p.leader.pid:8} {p.user:>10} {state(p):>10} {' '.join(p.args)}"
+
+    def _ctl(self, text: str) -> None:
+        p = self._proc
+        words = text.split()
+        if p.status is not None:
+            raise errors.Enoproc()
+        if words == ["kill"]:
+            p.kill()
+        elif words == ["killgrp"]:
+            for other in list(p.system.procs.values()):
+                if other.leader is p.leader and other is not p:
+                    other.kill()
+        elif not words:
+            raise errors.Emptyctl()
+        else:
+            raise errors.Ebadctl(f'{errors.Ebadctl.text} "{" ".join(map(quote, words))}"')
+
+
+class Processes(Directory):
+    """The root: one directory for each process there is."""
+
+    def __init__(self, procs: dict[int, Proc]) -> None:
+        super().__init__("#p")
+        self._procs = procs
+        self._known: WeakKeyDictionary[Proc, Process] = WeakKeyDictionary()
+
+    def _node(self, p: Proc) -> Process:
+        node = self._known.get(p)
+        if node is None:
+            node = self._known[p] = Process(p)
+            node.parent = self
+        return node
+
+    def lookup(self, name: str) -> File:
+        if not name.isdecimal() or int(name) not in self._procs or name != str(int(name)):
+            raise errors.Enonexist()
+        return self._node(self._procs[int(name)])
+
+    def entries(self) -> Iterable[File]:
+        return [self._node(p) for p in self._procs.values()]
+
+
+class ProgDevice(Device):
+    """`#p`: the processes of this system."""
+
+    letter, name = "p", "prog"
+
+    def tree(self) -> Directory:
+        return Processes(self.system.procs)
+
+    def check(self, node: File, mode: int) -> None:
+        """A process is its owner's, and the host owner's."""
+        if node.directory or up().user != self.eve:
+            super().check(node, mode)
+
+    def remove(self, c: Chan) -> Maybe[None]:
+        raise errors.Eperm()
