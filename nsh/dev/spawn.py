@@ -18,7 +18,7 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from nsh import errors
 from nsh.dev.host import host_path
@@ -41,6 +41,16 @@ ABANDON = "abandon"
 """The message of a cancellation that leaves the program running: the shell exits, its job goes on."""
 
 _RESET = [signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGXFSZ]
+
+
+class Interrupts:
+    """How many interrupts this whole program has got; counted by the handler of SIGINT itself.
+
+    A terminal sends SIGINT to us and to the programs in front alike. Whether one that is just being started
+    was there in time is told by whether the count has changed since.
+    """
+
+    count: ClassVar[int] = 0
 
 
 class Plan(NamedTuple):
@@ -253,6 +263,7 @@ async def _wait(pid: int, group: bool) -> int:
     An interrupt at the terminal has reached a program in front already, and an editor or an interpreter may
     decide to go on. So there the cancellation counts only if it is what the program died of.
     """
+    interrupts = Interrupts.count
     pidfd = os.pidfd_open(pid)
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
@@ -269,6 +280,8 @@ async def _wait(pid: int, group: bool) -> int:
                     await _end(pid, group, ended, signal.SIGINT if e.args == (INTERRUPT,) else signal.SIGTERM)
                     raise
                 interrupt = e
+                if Interrupts.count == interrupts:
+                    os.kill(pid, signal.SIGINT)  # it came before the program was there
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 TURNS = 200
 """Turns of loops and calls of functions after which everything else gets a chance to run."""
 
+JOBS = 1000
+"""Jobs from which on those that have ended are forgotten, should nobody wait for them."""
+
 READSIZE = 65536
 
 DEFAULTS = {"path": [".", "/bin"], "ifs": [" \t\n"], "prompt": ["% ", "\t"]}
@@ -195,6 +198,8 @@ class Shell:
             await self.run(function.body)
         except RecursionError:
             raise RcError(f"{args[0]}: too many calls inside each other") from None
+        except RcSyntaxError as e:  # of a function that came with the environment
+            raise RcError(str(e)) from None
         finally:
             self.file = file
             self.var.swap("*", old)
@@ -377,6 +382,8 @@ class Shell:
             fd = await sh.proc.open("/dev/null", OREAD)
             sh.proc.dup(fd, 0)
             sh.proc.close(fd)
+        if len(self.jobs) >= JOBS:
+            self.jobs = {pid: job for pid, job in self.jobs.items() if job.status is None}
         self.jobs[sh.proc.pid] = sh.begin(node.body)
         self.var.set("apid", [str(sh.proc.pid)])
 

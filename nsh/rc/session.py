@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from nsh.dev.bin import BinDevice
 from nsh.dev.cons import ConsDevice
 from nsh.dev.hostfd import HostFdDevice
-from nsh.dev.spawn import ABANDON, INTERRUPT
+from nsh.dev.spawn import ABANDON, INTERRUPT, Interrupts
 from nsh.kern.chan import Chan
 from nsh.kern.proc import Proc, current
 from nsh.p9.const import ORDWR, OREAD
@@ -248,7 +248,14 @@ class Session:
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for name, number in _NOTES.items():
-            loop.add_signal_handler(number, self._signalled, name)
+            if number != signal.SIGINT:
+                loop.add_signal_handler(number, self._signalled, name)
+
+        def interrupted(*_: object) -> None:
+            Interrupts.count += 1
+            loop.call_soon_threadsafe(self._signalled, "sigint")
+
+        signal.signal(signal.SIGINT, interrupted)
 
     def _signalled(self, name: str) -> None:
         sh = self.shell

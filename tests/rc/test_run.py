@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,9 @@ async def test_a_script_for_rc_runs_in_this_name_space(tmp_path: Path) -> None:
 
 async def test_what_is_not_found_is_said_in_one_line() -> None:
     assert await rc("nosuchcommand\n") == ("", "nsh: nosuchcommand: file does not exist\n", "1")
-    assert await rc("./nosuch\n") == ("", "nsh: './nosuch' file does not exist\n", "1")
+    result = await rc("./nosuch\n")
+    assert (result.out, result.status) == ("", "1")
+    assert re.fullmatch("nsh: .*'./nosuch' file does not exist\n", result.err)
 
 
 async def test_a_file_without_permission_to_run_hides_no_command(tmp_path: Path) -> None:
@@ -108,7 +111,9 @@ async def test_a_command_of_nsh_ends_quietly_when_nobody_reads() -> None:
 
 async def test_a_failed_redirection_ends_only_its_command() -> None:
     text = "cat </no/such || echo $status; echo on\n"
-    assert await rc(text) == ("error\non\n", "nsh: test:1: cannot open '/no' file does not exist\n", "")
+    result = await rc(text)
+    assert (result.out, result.status) == ("error\non\n", "")
+    assert re.fullmatch("nsh: test:1: cannot open .*'/no' file does not exist\n", result.err)
 
 
 async def test_a_null_list_ends_only_its_command() -> None:
