@@ -253,7 +253,8 @@ class Session:
 
         def interrupted(*_: object) -> None:
             Interrupts.count += 1
-            loop.call_soon_threadsafe(self._signalled, "sigint")
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._signalled, "sigint")
 
         signal.signal(signal.SIGINT, interrupted)
 
