@@ -1,7 +1,8 @@
 """dial: run a command with a connection to an address."""
 
 from nsh.cmd.arg import Usage, parse
-from nsh.cmd.listen import command_text, start
+from nsh.cmd.child import command_text, shell
+from nsh.cmd.listen import start
 from nsh.errors import P9Error
 from nsh.kern.proc import Proc
 from nsh.net import dial
@@ -17,8 +18,7 @@ async def main(p: Proc, argv: list[str]) -> str:
     target = dial.address(where)
     if "A" not in options and target.net != "unix":
         raise P9Error("no key to authenticate with; use -A to call without")
-    if p.system.shell is None:
-        raise P9Error("no shell to run a command")
+    shell(p)  # before anybody is called
     try:
         connection = await dial.dial(p.system, str(target))
     except OSError as e:

@@ -1,9 +1,9 @@
 """listen: run a command for everybody who connects to an address."""
 
 from nsh.cmd.arg import Usage, parse
+from nsh.cmd.child import command_text, shell, unwrap
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan
-from nsh.kern.namec import quote
 from nsh.kern.proc import RFENVG, RFFDG, Proc
 from nsh.net import serve
 from nsh.net.dial import address, announce
@@ -19,8 +19,7 @@ async def main(p: Proc, argv: list[str]) -> str:
     target = address(where, net="tcp")
     if "A" not in options and target.net != "unix":
         raise P9Error("no key to authenticate callers with; use -A to serve them without, or a unix! address")
-    if p.system.shell is None:
-        raise P9Error("no shell to run a command")
+    run = shell(p)
     try:
         listener = await announce(p.system, str(target))
     except OSError as e:
@@ -31,7 +30,7 @@ async def main(p: Proc, argv: list[str]) -> str:
         start(q, connection, text, target.net)
 
     if init := options.value("i"):
-        await p.system.shell(p, unwrap(init))
+        await run(p, unwrap(init))
     server = serve.listen(p, argv, listener, welcome)
     server.authenticated = "A" not in options
     return await server.wait() if "s" in options else ""
@@ -42,8 +41,7 @@ def start(p: Proc, connection: Chan, command: str, net: str) -> Proc:
 
     In its environment are $net and $user.
     """
-    shell = p.system.shell
-    assert shell is not None
+    run = shell(p)
     child = p.fork(RFENVG | RFFDG)
     child.args = [command]
     child.fgrp.put(1, connection.incref())
@@ -51,17 +49,5 @@ def start(p: Proc, connection: Chan, command: str, net: str) -> Proc:
     child.egrp.set("net", net.encode())
     child.egrp.set("user", p.user.encode())
     child.atexit(p.leader.atexit(child.kill))
-    child.start(lambda child: shell(child, command))
+    child.start(lambda child: run(child, command))
     return child
-
-
-def command_text(words: list[str]) -> str:
-    """The words of a command as the shell reads them; one in braces is a command already."""
-    if len(words) == 1 and words[0].startswith("{") and words[0].endswith("}"):
-        return unwrap(words[0])
-    return " ".join(quote(word) for word in words)
-
-
-def unwrap(block: str) -> str:
-    """What stands in the braces of ``{...}``."""
-    return block[1:-1] if block.startswith("{") and block.endswith("}") else block

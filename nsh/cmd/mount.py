@@ -3,6 +3,7 @@
 from nsh.cmd import complain
 from nsh.cmd.arg import Usage, parse
 from nsh.cmd.bind import flags
+from nsh.cmd.child import shell
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan
 from nsh.kern.proc import RFFDG, Proc
@@ -60,13 +61,11 @@ async def run_server(p: Proc, command: str) -> Chan:
 
     Errors: `P9Error` when there is no shell.
     """
-    shell = p.system.shell
-    if shell is None:
-        raise P9Error("no shell to run a command")
+    run = shell(p)
     theirs, ours = await p.system.pipe()
     child = p.fork(RFFDG)
     child.args = ["{" + command + "}"]
     child.fgrp.put(0, theirs)
     child.atexit(p.leader.atexit(child.kill))
-    child.start(lambda child: shell(child, command))
+    child.start(lambda child: run(child, command))
     return ours

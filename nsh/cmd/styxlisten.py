@@ -4,8 +4,8 @@ from typing import Protocol, cast
 
 from nsh.cmd import complain
 from nsh.cmd.arg import Usage, parse
+from nsh.cmd.child import command_text
 from nsh.cmd.export import exported
-from nsh.cmd.listen import command_text
 from nsh.cmd.mount import run_server
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan
