@@ -19,4 +19,6 @@ TABLE = {
     "p": "nsh.dev.prog:ProgDevice",
     "B": "nsh.dev.bin:BinDevice",
     "f": "nsh.dev.hostfd:HostFdDevice",
+    "C": "nsh.dev.cmd:CmdDevice",
+    "*": "nsh.dev.indir:IndirDevice",
 }

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from nsh import errors
 from nsh.dev.fd import describe
 from nsh.kern.chan import Chan, Maybe
+from nsh.kern.ctlmsg import parse
 from nsh.kern.dev import Ctl, Device, Directory, File, Text, up
 from nsh.kern.mnt import MAFTER, MBEFORE, MCACHE, MCREATE, Mhead, Mount
 from nsh.kern.namec import quote
@@ -101,19 +102,15 @@ class Process(Directory):
 
     def _ctl(self, text: str) -> None:
         p = self._proc
-        words = text.split()
         if p.status is not None:
             raise errors.Enoproc()
-        if words == ["kill"]:
-            p.kill()
-        elif words == ["killgrp"]:
-            for other in list(p.system.procs.values()):
-                if other.leader is p.leader and other is not p:
-                    other.kill()
-        elif not words:
-            raise errors.Emptyctl()
-        else:
-            raise errors.Ebadctl(f'{errors.Ebadctl.text} "{" ".join(map(quote, words))}"')
+        match parse(text, {"kill": 1, "killgrp": 1})[0]:
+            case "kill":
+                p.kill()
+            case "killgrp":  # all but the one who asks
+                for other in list(p.system.procs.values()):
+                    if other.leader is p.leader and other is not up():
+                        other.kill()
 
 
 class Processes(Directory):
