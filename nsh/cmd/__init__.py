@@ -54,7 +54,7 @@ async def run(main: Main, p: Proc, argv: list[str]) -> str:
     try:
         return await main(p, argv) or ""
     except Usage as e:
-        await complain(p, f"usage: {argv[0]} {e}")
+        await complain(p, f"usage: {argv[0]} {e}".rstrip())
         return "usage"
     except OSError as e:
         text = str(e if isinstance(e, errors.P9Error) else errors.from_os(e))

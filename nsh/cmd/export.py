@@ -38,6 +38,11 @@ async def exported(p: Proc, name: str) -> Chan:
         raise P9Error(f"can't export: {e}") from None
 
 
+async def serve(p: Proc, root: Chan) -> None:
+    """Serve the tree of ``root`` to whoever is at the other end of standard input, until that goes."""
+    await Server(p, root, stream(p.fgrp.get(0).incref())).wait()
+
+
 async def _connection(p: Proc, name: str = "") -> Chan:
     """The open connection ``name``, descriptor 0 if there is none; with a reference of our own."""
     if not name:

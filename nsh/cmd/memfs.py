@@ -8,7 +8,6 @@ from nsh import errors
 from nsh.cmd import complain
 from nsh.cmd.arg import Usage, parse
 from nsh.dev.ram import LIMIT, RamDevice
-from nsh.kern.chan import Chan
 from nsh.kern.mnt import MAFTER, MBEFORE, MCREATE, MREPL
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
@@ -25,6 +24,8 @@ async def main(p: Proc, argv: list[str]) -> str:
     ram = cast(RamDevice, p.system.device("R"))
     tree = ram.new(int(size))
     if "s" in options:
+        from nsh.cmd.export import serve
+
         await serve(p, ram.chan(tree, ram.rootpath()))
         return ""
     order = next((_ORDER[letter] for letter, _ in reversed(options.letters) if letter in _ORDER), MREPL)
@@ -38,12 +39,3 @@ async def main(p: Proc, argv: list[str]) -> str:
         await complain(p, f"memfs: failed to mount onto {mountpoint}: {e}")
         return "error"
     return ""
-
-
-async def serve(p: Proc, root: Chan) -> None:
-    """Serve the tree to whoever is at the other end of standard input, until that goes."""
-    from nsh.kern.stream import stream
-    from nsh.net.serve import Server
-
-    server = Server(p, root, stream(p.fgrp.get(0).incref()))
-    await server.wait()
