@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from nsh.dev import TABLE
 from nsh.kern.dev import Device
 from nsh.kern.mnt import MAFTER, MCREATE, MREPL
-from nsh.kern.proc import Proc, System
+from nsh.kern.proc import Proc, System, current
 
 NAMESPACE = (
     ("#U", "/", MAFTER | MCREATE),
@@ -20,6 +21,7 @@ NAMESPACE = (
     ("#c", "/dev", MREPL),
     ("#e", "/env", MREPL | MCREATE),
     ("#d", "/fd", MREPL),
+    ("#I", "/net", MAFTER),
     ("#p", "/prog", MREPL),
     ("#s", "/srv", MREPL | MCREATE),
     ("#m", "/n", MREPL),
@@ -27,16 +29,41 @@ NAMESPACE = (
     ("#T", "/task", MREPL),
 )
 
+D = TypeVar("D", bound=type[Device])
+
+_registered: dict[str, type[Device]] = {}
+
+
+def register(device: D) -> D:
+    """Have a device in every name space that begins from now on; may be used as a decorator.
+
+    It takes the place of one with the same letter. Installed packages offer theirs by an entry point of
+    the group nsh.devices instead, and the shell finds them. Errors: ValueError when it has no letter.
+
+        >>> @nsh.register
+        ... class Hello(nsh.Device):
+        ...     letter, name = "h", "hello"
+        ...     def tree(self):
+        ...         return nsh.Directory("#h", nsh.Text("greeting", lambda: "hello\\n"))
+        >>> async with nsh.Namespace() as ns:
+        ...     print(await ns.read("#h/greeting"))
+        b'hello\\n'
+    """
+    if len(device.letter) != 1 or device.letter in "?/M":
+        raise ValueError(f"a device needs a letter of its own, not '{device.letter}'")
+    _registered[device.letter] = device
+    return device
+
 
 def devices() -> dict[str, str | type[Device]]:
-    """Our own devices, and those that installed packages offer (entry points of group nsh.devices)."""
+    """Our own devices, those that installed packages offer, and the registered ones."""
     from importlib.metadata import entry_points
 
     table: dict[str, str | type[Device]] = dict(TABLE)
     for entry in entry_points(group="nsh.devices"):
         letter = entry.name
         table[letter] = entry.value
-    return table
+    return table | _registered
 
 
 async def boot(
@@ -53,11 +80,15 @@ async def boot(
     p = await system.boot()
     for name, value in os.environb.items():
         p.egrp.set(os.fsdecode(name), value)
-    for source, target, flag in namespace:
-        if source[1] in system.letters():
-            await p.bind(source, target, flag)
+    token = current.set(p)
     try:
-        await p.chdir(os.getcwd())
-    except OSError:
-        pass  # the host's current directory is gone, or not in this name space
+        for source, target, flag in namespace:
+            if source[1] in system.letters():
+                await p.bind(source, target, flag)
+        try:
+            await p.chdir(os.getcwd())
+        except OSError:
+            pass  # the host's current directory is gone, or not in this name space
+    finally:
+        current.reset(token)
     return p

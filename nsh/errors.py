@@ -28,6 +28,13 @@ class P9Error(OSError):
 
     A subclass names one text; raise it bare for that text, or with a text of its own that begins or
     ends alike (``Enonexist("'/n/x' file does not exist")``).
+
+        >>> async with nsh.Namespace() as ns:
+        ...     try:
+        ...         await ns.read("/nowhere")
+        ...     except nsh.P9Error as e:
+        ...         print(type(e).__name__, isinstance(e, FileNotFoundError), e)
+        Enonexist True '/nowhere' file does not exist
     """
 
     text = "i/o error"

@@ -77,6 +77,18 @@ class File:
 
     Override the members that the file has. The rest answer as the kernel's devices do: reading or
     writing is refused, length is 0, nothing can be renamed or removed.
+
+        >>> class Squares(nsh.File):
+        ...     def read(self, c, count, offset):
+        ...         return b"".join(b"%d\\n" % (i * i) for i in range(1, 6))[offset : offset + count]
+        >>> @nsh.register
+        ... class Mathematics(nsh.Device):
+        ...     letter, name = "S", "mathematics"
+        ...     def tree(self):
+        ...         return nsh.Directory("#S", Squares("squares"))
+        >>> async with nsh.Namespace() as ns:
+        ...     print(await ns.read("#S/squares"))
+        b'1\\n4\\n9\\n16\\n25\\n'
     """
 
     directory: ClassVar[bool] = False
@@ -128,7 +140,16 @@ class Text(File):
     """A file whose content is made by a function when reading starts, and stays until offset 0 is read.
 
     So a reader in small pieces sees one state, whatever happens in the meantime. ``make`` returns str
-    or bytes, or an awaitable of them.
+    or bytes, or an awaitable of them: a reader waits until it is there.
+
+        >>> @nsh.register
+        ... class Soon(nsh.Device):
+        ...     letter, name = "w", "soon"
+        ...     def tree(self):
+        ...         return nsh.Directory("#w", nsh.Text("wait", lambda: asyncio.sleep(0.01, "done\\n")))
+        >>> async with nsh.Namespace() as ns:
+        ...     print(await ns.read("#w/wait"))
+        b'done\\n'
     """
 
     def __init__(self, name: str, make: Callable[[], Any], perm: int = 0o444) -> None:
@@ -151,7 +172,27 @@ class Text(File):
 class Ctl(File):
     """A file that takes commands: ``do`` is called with the text of each write.
 
-    With ``status`` the file can be read too: it is made and kept as `Text` makes it.
+    With ``status`` the file can be read too: it is made and kept as `Text` makes it. What is wrong with a
+    command is said by raising `P9Error` or one of its subclasses.
+
+        >>> @nsh.register
+        ... class Lamp(nsh.Device):
+        ...     letter, name = "l", "lamp"
+        ...     state = "off"
+        ...     def tree(self):
+        ...         return nsh.Directory("#l", nsh.Ctl("ctl", self.switch, 0o666, lambda: self.state))
+        ...     def switch(self, text):
+        ...         if text.strip() not in ("on", "off"):
+        ...             raise nsh.errors.Ebadctl()
+        ...         self.state = text.strip()
+        >>> async with nsh.Namespace() as ns:
+        ...     await ns.write("#l/ctl", b"on\\n")
+        ...     print(await ns.read("#l/ctl"))
+        b'on'
+        >>> async with nsh.Namespace() as ns:
+        ...     await ns.write("#l/ctl", b"of\\n")
+        Traceback (most recent call last):
+        nsh.errors.Ebadctl: unknown control message
     """
 
     def __init__(
@@ -174,7 +215,17 @@ class Ctl(File):
 
 
 class Directory(File):
-    """A synthetic directory: a node with named nodes below it."""
+    """A synthetic directory: a node with named nodes below it, given at once or by `add`.
+
+    >>> @nsh.register
+    ... class Rooms(nsh.Device):
+    ...     letter, name = "r", "rooms"
+    ...     def tree(self):
+    ...         return nsh.Directory("#r", *(nsh.Directory(room) for room in ("hall", "attic")))
+    >>> async with nsh.Namespace() as ns:
+    ...     print(await ns.listdir("#r"))
+    ['hall', 'attic']
+    """
 
     directory = True
 
@@ -250,11 +301,15 @@ class Device:
     ``letter``: what stands behind ``#``; ``name``: what ``#*`` calls it. One object serves all name
     spaces of a `System`.
 
-        class Counter(Device):
-            letter, name = "k", "counter"
-
-            def tree(self) -> Directory:
-                return Directory("#k", Text("count", lambda: str(self.n)), Ctl("ctl", self.set))
+        >>> @nsh.register
+        ... class Clock(nsh.Device):
+        ...     letter, name = "t", "clock"
+        ...     def tree(self):
+        ...         return nsh.Directory("#t", nsh.Text("boottime", lambda: f"{self.mtime}\\n"))
+        >>> async with nsh.Namespace() as ns:
+        ...     await ns.bind("#t", "/dev", "a")
+        ...     print(int(await ns.read("/dev/boottime")) > 1_600_000_000)
+        True
     """
 
     letter: ClassVar[str] = "?"

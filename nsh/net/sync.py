@@ -35,6 +35,10 @@ def connect(where: str, aname: str = "", uname: str = "", timeout: float | None 
     """Dial ``where`` and attach to the tree ``aname`` as ``uname`` (default: the user of this program).
 
     ``timeout``: the seconds that any one request may take. Errors: the host's, and the server's.
+
+        >>> with nsh.sync.connect(address) as fs:
+        ...     print(fs.listdir("mnt"))
+        []
     """
     sock = _dial(address(where, net="tcp"), timeout)
     try:
@@ -63,7 +67,17 @@ def _dial(a: Address, timeout: float | None) -> socket.socket:
 
 
 class Client:
-    """The tree of a 9P server. Close it, or use it as a context manager."""
+    """The tree of a 9P server. Close it, or use it as a context manager.
+
+    >>> with nsh.sync.connect(address) as fs:
+    ...     fs.create("mnt/f").close()
+    ...     print(fs.write("mnt/f", b"hello"), fs.read("mnt/f"))
+    ...     fs.wstat("mnt/f", nsh.Dir.dont_touch(name="g"))
+    ...     print([d.name for d in fs.readdir("mnt")], fs.stat("mnt/g").length)
+    ...     fs.remove("mnt/g")
+    5 b'hello'
+    ['g'] 5
+    """
 
     def __init__(self, sock: socket.socket, aname: str, uname: str) -> None:
         self._sock = sock
@@ -110,7 +124,7 @@ class Client:
     def read(self, name: str) -> bytes:
         """The whole content of a file."""
         with self.open(name) as f:
-            return f.readall()
+            return f.read()
 
     def write(self, name: str, data: bytes, truncate: bool = False) -> int:
         """Write ``data`` to an existing file, in one message if it fits; returns the bytes taken."""
@@ -186,7 +200,13 @@ class Client:
 
 
 class File:
-    """An open file of a server, with a position. Close it, or use it as a context manager."""
+    """An open file of a server, with a position. Close it, or use it as a context manager.
+
+    >>> with nsh.sync.connect(address) as fs, fs.create("mnt/f", mode=2) as f:
+    ...     print(f.write(b"hello world"), f.seek(6), f.read(3), f.tell(), f.read(), f.stat().length)
+    ...     fs.remove("mnt/f")
+    11 6 b'wor' 9 b'ld' 11
+    """
 
     def __init__(self, client: Client, fid: int, iounit: int) -> None:
         self._client = client
@@ -195,19 +215,19 @@ class File:
         self.offset = 0
 
     def read(self, count: int = -1) -> bytes:
-        """What one read gives: at most ``count`` bytes, at most what a message holds; empty at the end."""
+        """What one read gives, at most ``count`` bytes; without ``count`` everything to the end."""
+        if count >= 0:
+            return self._read(min(count, self._iounit))
+        pieces = []
+        while piece := self._read(self._iounit):
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _read(self, count: int) -> bytes:
         client = self._client
-        count = self._iounit if count < 0 else min(count, self._iounit)
         data = client._run(client._client.read(self._fid, count, self.offset))
         self.offset += len(data)
         return data
-
-    def readall(self) -> bytes:
-        """Everything from here to the end."""
-        pieces = []
-        while piece := self.read():
-            pieces.append(piece)
-        return b"".join(pieces)
 
     def write(self, data: bytes) -> int:
         """Write ``data``; returns the bytes taken."""
@@ -215,6 +235,22 @@ class File:
         count = client._run(client._client.write(self._fid, data, self.offset))
         self.offset += count
         return count
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to ``offset`` from the start, from here (1) or from the end (2); returns where that is."""
+        start = {0: 0, 1: self.offset, 2: self.stat().length if whence == 2 else 0}[whence]
+        if start + offset < 0:
+            raise errors.Enegoffset()
+        self.offset = start + offset
+        return self.offset
+
+    def tell(self) -> int:
+        """Where the next read or write begins, in bytes."""
+        return self.offset
+
+    def stat(self) -> Dir:
+        """stat(5) of the open file."""
+        return self._client._run(self._client._client.stat(self._fid))
 
     def close(self) -> None:
         """clunk(5). The server is told now: what it does when a file is closed should not wait."""

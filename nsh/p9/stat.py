@@ -24,6 +24,9 @@ class Qid(NamedTuple):
     """The server's name for a file (intro(5)): two files are the same if their type bits and path are.
 
     ``vers`` changes whenever the file's content does.
+
+        >>> nsh.Qid(type=0x80, vers=0, path=1)
+        Qid(type=128, vers=0, path=1)
     """
 
     type: int
@@ -36,6 +39,11 @@ class Dir(NamedTuple):
 
     ``type`` and ``dev`` are for the kernel, not for the wire's other side. Times are whole seconds
     since 1970 UTC; ``length`` is in bytes, 0 for directories and most devices.
+
+        >>> async with nsh.Namespace() as ns:
+        ...     d = await ns.stat("/dev/null")
+        ...     print(d.name, f"{d.mode:o}", d.isdir, d.length, nsh.Dir.unpack(d.pack()) == d)
+        null 666 False 0 True
     """
 
     type: int
