@@ -20,7 +20,7 @@ async def main(p: Proc, argv: list[str]) -> str:
         raise P9Error("no key to authenticate with; use -A to call without")
     shell(p)  # before anybody is called
     try:
-        connection = await dial.dial(p.system, str(target))
+        connection = await dial.call(p, str(target))
     except OSError as e:
         raise P9Error(f"cannot dial {target}:: {e}") from None
     child = start(p, connection, command_text(command), target.net)

@@ -47,7 +47,7 @@ async def _connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
             return c
     address = dial.address(server, service=service)
     try:
-        c = await dial.dial(p.system, str(address))
+        c = await dial.call(p, str(address))
     except OSError as e:
         raise P9Error(f"can't dial {address}: {e}") from None
     if not unasked and address.net != "unix":

@@ -5,7 +5,7 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan
 from nsh.kern.mnt import MAFTER, MBEFORE, MCACHE, MCREATE, Mhead, Mount
 from nsh.kern.proc import Proc
-from nsh.net.conn import Data
+from nsh.net.ip import Data
 
 USAGE = "[-r] [pid]"
 

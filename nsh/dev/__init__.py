@@ -15,7 +15,7 @@ TABLE = {
     "R": "nsh.dev.ram:RamDevice",
     "U": "nsh.dev.host:HostDevice",
     "M": "nsh.dev.mnt:MntDevice",
-    "I": "nsh.net.conn:NetDevice",
+    "I": "nsh.net.ip:NetDevice",
     "p": "nsh.dev.prog:ProgDevice",
     "B": "nsh.dev.bin:BinDevice",
     "f": "nsh.dev.hostfd:HostFdDevice",

@@ -1,15 +1,9 @@
-"""Network connections: the bytes of one socket, and the device `#I` whose files they are.
+"""Network connections: the bytes of one socket.
 
 A `Conn` is the asyncio protocol of one connected socket. It is a `nsh.kern.stream.Stream` for the 9P
 machinery, which takes what arrives by callbacks; until somebody does, it can be read and written like
-any file. The device shows each connection as a directory, as ip(3) does:
-
-    tcp/0/data    the bytes          tcp/0/remote   who is at the other end: 127.0.0.1!6666
-    tcp/0/status  Established        tcp/0/local    and at this end
-    unix/0/...    the same, for unix sockets
-
-An open `data` holds its connection, which is hung up when the last one is closed. How a connection
-comes about is told by `nsh.net.dial`; what is said over it is not known here.
+any file. How a connection comes about is told by `nsh.net.dial`, its files are `nsh.net.ip`'s, and what
+is said over it is not known here.
 """
 
 from __future__ import annotations
@@ -18,13 +12,12 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol, cast
 
 from nsh import errors
-from nsh.kern.chan import Chan, Maybe, Path
-from nsh.kern.dev import Device, Directory, File, Text
+from nsh.kern.chan import Chan, Maybe
 from nsh.kern.proc import System
 from nsh.kern.stream import Receiver
-from nsh.p9.const import ORDWR
 
 HIGH = 256 * 1024
 """Bytes that may be queued, either way, before whoever fills the queue has to wait."""
@@ -223,104 +216,23 @@ class Conn(asyncio.Protocol):
                 turn.set_result(None)
 
 
-class Data(File):
-    """data: the bytes of a connection."""
-
-    def __init__(self, conversation: Conversation) -> None:
-        super().__init__("data", 0o660)
-        self._conversation = conversation
-        self.conn = conversation.conn
-
-    def open(self, c: Chan, mode: int) -> None:
-        self._conversation.opens += 1
-
-    def close(self, c: Chan) -> None:
-        self._conversation.opens -= 1
-        if self._conversation.opens == 0:
-            self._conversation.hangup()
-
-    def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
-        return self.conn.read(count)
-
-    def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
-        return self.conn.send(bytes(data))
-
-
-class Conversation(Directory):
-    """The directory of one connection; it goes when nobody has the connection open any more."""
-
-    def __init__(self, name: str, conn: Conn) -> None:
-        self.conn = conn
-        self.opens = 0
-        self.data = Data(self)
-        super().__init__(
-            name,
-            self.data,
-            Text("local", lambda: conn.local + "\n"),
-            Text("remote", lambda: conn.remote + "\n"),
-            Text("status", lambda: conn.status + "\n"),
-        )
-
-    def hangup(self) -> None:
-        self.conn.close()
-        if self.parent is not None:
-            self.parent.discard(self.name)
-
-
-class NetDevice(Device):
-    """`#I`: the connections of this system, below the name of their network."""
-
-    letter, name = "I", "net"
-
-    def __init__(self, system: System) -> None:
-        super().__init__(system)
-        first = system.procs.get(1)
-        if first is not None:
-            first.atexit(self.shutdown)
-
-    def tree(self) -> Directory:
-        return Directory("#I", Directory("tcp"), Directory("unix"))
-
-    def stream(self, c: Chan) -> Conn:
-        """The connection behind an open data file. Errors: `Einuse`, `Ehungup`."""
-        if not isinstance(c.aux, Data):
-            raise errors.Ebadusefd()
-        c.aux.conn.hold(c)
-        return c.aux.conn
+class Network(Protocol):
+    """What the makers of connections want of the device `#I`."""
 
     def enter(self, net: str, conn: Conn) -> Chan:
-        """Give a connection its directory; returns its data file, open for reading and writing."""
-        directory = self.root.lookup(net)
-        assert isinstance(directory, Directory)
-        taken = {entry.name for entry in directory.entries()}
-        name = next(str(n) for n in range(len(taken) + 1) if str(n) not in taken)
-        conversation = Conversation(name, conn)
-        directory.add(conversation)
-        c = Chan(self, conversation.data.qid, Path(None, f"/net/{net}/{name}/data"), conversation.data)
-        conversation.data.open(c, ORDWR)
-        c.mode = ORDWR
-        return c
-
-    def shutdown(self) -> None:
-        """Hang up all connections; the first process, and with it the system, has ended."""
-        for network in list(self.root.entries()):
-            assert isinstance(network, Directory)
-            for conversation in list(network.entries()):
-                assert isinstance(conversation, Conversation)
-                conversation.hangup()
+        """Give a connection its files; returns its data file, open for reading and writing."""
+        ...
 
 
-def device(system: System) -> NetDevice:
-    """The `#I` of ``system``. Errors: `Enodev`."""
-    dev = system.device("I")
-    assert isinstance(dev, NetDevice)
-    return dev
+def enter(system: System, net: str, conn: Conn) -> Chan:
+    """Make a connection one of ``system``; returns its open data file. Errors: `Enodev`."""
+    return cast(Network, system.device("I")).enter(net, conn)
 
 
-async def adopt(system: System, sock: socket.socket, net: str, remote: str, local: str) -> Chan:
-    """Make a connected socket a connection of ``system``; the socket is taken over, whatever happens.
+async def adopt(sock: socket.socket, net: str, remote: str, local: str) -> Conn:
+    """The connection of a connected socket, which is taken over, whatever happens.
 
-    Returns its open data file. Errors: those of the host's network.
+    Errors: those of the host's network.
     """
     try:
         sock.setblocking(False)
@@ -333,7 +245,7 @@ async def adopt(system: System, sock: socket.socket, net: str, remote: str, loca
     except BaseException:
         sock.close()
         raise
-    return device(system).enter(net, conn)
+    return conn
 
 
 def _watch(sock: socket.socket) -> None:

@@ -20,10 +20,12 @@ from typing import NamedTuple
 
 from nsh import errors
 from nsh.errors import P9Error
-from nsh.kern.chan import Chan
-from nsh.kern.proc import System
+from nsh.kern.chan import Chan, settle
+from nsh.kern.namec import Access, namec
+from nsh.kern.proc import Proc, System
 from nsh.net import ndb
-from nsh.net.conn import adopt
+from nsh.net.conn import Conn, adopt, enter
+from nsh.p9.const import ORDWR
 
 log = logging.getLogger("nsh.net")
 
@@ -76,13 +78,49 @@ def port(a: Address) -> int:
 
 
 async def dial(system: System, text: str) -> Chan:
-    """Connect to ``text``; returns the open data file of the connection.
+    """Connect to ``text`` from this machine; returns the open data file of the connection.
 
     Errors: the host's ("Connection refused"), `Ebadaddr`, or "address not in ndb: ...".
     """
     a = address(text)
+    return enter(system, "unix" if a.net == "unix" else "tcp", await connect(system, a))
+
+
+async def call(p: Proc, text: str) -> Chan:
+    """dial(2): connect as process ``p`` does, by the network of its name space.
+
+    That is this machine's, unless files of another are bound or mounted at /net, or the address begins
+    with the name of such a network: ``/n/gateway/net/tcp!host!service``. Errors: those of `dial`, and of
+    the files.
+    """
+    a = address(text)
+    net = a.net if "/" in a.net else f"/net/{'tcp' if a.net == 'net' else a.net}"
+    try:
+        clone = await namec(p, f"{net}/clone", Access.ACCESS)
+    except OSError:
+        if net == a.net:
+            raise
+        return await dial(p.system, text)
+    if a.net == "unix" or clone.dev is p.system.device("I"):
+        return await dial(p.system, str(a._replace(net=net.rpartition("/")[2])))
+    return await _call_by_files(p, net, f"{a.host}!{port(a._replace(net='net'))}")
+
+
+async def _call_by_files(p: Proc, net: str, where: str) -> Chan:
+    """Connect to ``where``, host and port, by the files of ip(3) in the directory ``net``."""
+    ctl = await namec(p, f"{net}/clone", Access.OPEN, ORDWR)
+    try:
+        number = (await settle(ctl.dev.read(ctl, 32, 0))).decode("ascii", "replace").strip()
+        await settle(ctl.dev.write(ctl, f"connect {where}".encode("utf-8", "surrogateescape"), 0))
+        return await namec(p, f"{net}/{number}/data", Access.OPEN, ORDWR)
+    finally:
+        ctl.close()
+
+
+async def connect(system: System, a: Address) -> Conn:
+    """`dial`, for those who give the connection its files themselves."""
     if a.net == "unix":
-        return await _dial_unix(system, a.host)
+        return await _connect_unix(a.host)
     host, number = a.host, port(a)
     remote = f"{host}!{number}"
     if system.ndb is not None:
@@ -93,18 +131,18 @@ async def dial(system: System, text: str) -> Chan:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             await _connect(sock, where)
-            return await adopt(system, sock, "tcp", remote, _name(sock.getsockname()))
+            return await adopt(sock, "tcp", remote, _name(sock.getsockname()))
         except OSError as e:
             reason = e
     raise failure(reason)
 
 
-async def _dial_unix(system: System, path: str) -> Chan:
+async def _connect_unix(path: str) -> Conn:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         await _connect(sock, path)
         _check_peer(sock)
-        return await adopt(system, sock, "unix", path, path)
+        return await adopt(sock, "unix", path, path)
     except OSError as e:
         raise failure(e) from None
 
@@ -172,7 +210,11 @@ class Listener:
         self.public = a.net == "tcp" and not host.startswith("127.") and host != "::1"
 
     async def accept(self) -> Chan:
-        """The next connection, as its open data file. What fails on the way is not our caller's."""
+        """The next connection, as its open data file."""
+        return enter(self._system, self.address.net, await self.take())
+
+    async def take(self) -> Conn:
+        """The next connection. What fails on the way is not our caller's."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -189,11 +231,11 @@ class Listener:
             except OSError as e:
                 log.warning("%s: connection not taken: %s", self.address, e)
 
-    async def _welcome(self, sock: socket.socket, where: object) -> Chan:
+    async def _welcome(self, sock: socket.socket, where: object) -> Conn:
         if self.address.net == "unix":
             _check_peer(sock)
-            return await adopt(self._system, sock, "unix", self.address.host, self.address.host)
-        return await adopt(self._system, sock, "tcp", _name(where), _name(sock.getsockname()))
+            return await adopt(sock, "unix", self.address.host, self.address.host)
+        return await adopt(sock, "tcp", _name(where), _name(sock.getsockname()))
 
     def close(self) -> None:
         """Announce no more; connections that were accepted stay."""

@@ -89,8 +89,8 @@ async def test_a_connection_has_a_directory_until_it_is_closed() -> None:
     here, there = await pair(p)
     await p.bind("#I", "/mnt/net", MREPL)
     assert await listing(p, "/mnt/net") == ["tcp", "unix"]
-    assert await listing(p, "/mnt/net/tcp") == ["0", "1"]
-    assert await listing(p, "/mnt/net/tcp/0") == ["data", "local", "remote", "status"]
+    assert await listing(p, "/mnt/net/tcp") == ["clone", "0", "1"]
+    assert await listing(p, "/mnt/net/tcp/0") == ["ctl", "data", "listen", "local", "remote", "status"]
     remote = (await content(p, "/mnt/net/tcp/0/remote")).strip()
     assert remote.startswith("127.0.0.1!")
     assert (await content(p, "/mnt/net/tcp/1/local")).strip() == remote
@@ -98,7 +98,7 @@ async def test_a_connection_has_a_directory_until_it_is_closed() -> None:
     assert {str(here.path), str(there.path)} == {"/net/tcp/0/data", "/net/tcp/1/data"}
     here.close()
     there.close()
-    assert await listing(p, "/mnt/net/tcp") == []
+    assert await listing(p, "/mnt/net/tcp") == ["clone"]
 
 
 async def test_a_writer_waits_for_a_reader_that_is_slow() -> None:
