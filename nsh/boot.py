@@ -22,7 +22,6 @@ NAMESPACE = (
     ("#e", "/env", MREPL | MCREATE),
     ("#d", "/fd", MREPL),
     ("#I", "/net", MAFTER),
-    ("#I", "/net", MAFTER),
     ("#p", "/prog", MREPL),
     ("#s", "/srv", MREPL | MCREATE),
     ("#m", "/n", MREPL),
