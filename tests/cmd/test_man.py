@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
+import re
+
 import pytest
 
-from nsh.cmd.man import render
+from nsh import cmd
+from nsh.cmd.man import DIRECTORY, render
 from tests.cmd.session import Result, session
 
 PAGE = r"""
@@ -65,18 +69,29 @@ BUGS
        None.
 """
 
+PAGES = pathlib.Path(DIRECTORY)
+
 
 def test_a_page_is_set_as_plain_text() -> None:
     assert render(PAGE.lstrip()) == SET
 
 
-@pytest.mark.parametrize("name", ["cat", "ls", "man", "memfs", "tree"])
-async def test_commands_have_pages(name: str) -> None:
-    s = await session()
-    text = await s.out("man", name)
-    assert text.startswith(f"{name.upper()}(1)\n\nNAME\n       {name} - ")
-    for heading in ("SYNOPSIS", "DESCRIPTION", "SEE ALSO"):
+@pytest.mark.parametrize("name", cmd.names())
+async def test_every_command_has_a_page_with_the_usual_sections(name: str) -> None:
+    text = await (await session()).out("man", name)
+    title = re.match(r"(\S+)\([14]\)\n\nNAME\n +(.*) - ", text)
+    assert title and name in title[2].split(", ")
+    for heading in ("SYNOPSIS", "DESCRIPTION", "SEE ALSO", "BUGS"):
         assert f"\n\n{heading}\n" in text
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.iterdir()), ids=lambda page: page.name)
+def test_what_a_page_refers_to_is_there(page: pathlib.Path) -> None:
+    name, _, section = page.name.rpartition(".")
+    source = page.read_text(encoding="utf-8")
+    assert source.startswith(f".TH {name.upper()} {section} ")
+    for other, number in re.findall(r"^\.IR (\S+) \(([146])\)", source, re.MULTILINE):
+        assert (PAGES / f"{other.lower()}.{number}").exists(), f"{other}({number})"
 
 
 async def test_a_section_can_be_asked_for() -> None:
