@@ -1,0 +1,72 @@
+"""The benches run, on a small scale, and their tables say what was found. What they find is not tested."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench import __main__ as program
+from tests.bench import namespace
+from tests.bench.table import Row, Target, heading, line, side_by_side
+
+
+def test_the_name_space_is_measured_beside_a_smaller_one() -> None:
+    rows = list(namespace.bench(few=1, many=3, directories=10, files=2))
+    assert [row.what.split(",")[0] for row in rows] == [
+        "resolve a name",
+        "fork a name space",
+        "the first bind after a fork",
+        "list a union of 10 x 2 files",
+    ]
+    assert all(row.figure > 0 and row.base > 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("target", "met", "text"),
+    [
+        (Target("ratio", most=1.2), True, "<= 1.2 x  ok"),
+        (Target("ratio", most=1.0), False, "<= 1 x  MISSED"),
+        (Target("ratio", least=0.5), True, ">= 0.5 x  ok"),
+        (Target("figure", most=1e-3), False, "<= 1.00 ms  MISSED"),
+        (Target("figure", least=1e-3), True, ">= 1.00 ms  ok"),
+        (None, True, ""),
+    ],
+)
+def test_a_line_says_whether_the_target_was_met(target: Target | None, met: bool, text: str) -> None:
+    row = Row("walk", 0.011, "echo", 0.010, "ms", target)
+    assert row.met is met
+    words = line(row).split()
+    assert words[:6] == ["walk", "11.00", "ms", "echo", "10.00", "ms"]
+    assert words[6:8] == ["1.10", "x"]
+    assert line(row).endswith(text)
+
+
+def test_the_heading_names_the_machine_and_the_day() -> None:
+    assert "CPython" in heading() and " cores, " in heading()
+
+
+async def test_works_take_turns_and_the_best_round_counts() -> None:
+    ticks = iter([0, 6, 6, 8, 8, 12, 12, 16])
+    turns: list[str] = []
+
+    async def one() -> None:
+        turns.append("one")
+
+    async def other() -> None:
+        turns.append("other")
+
+    best = await side_by_side([one, other], [2, 1], rounds=2, clock=lambda: next(ticks))
+    assert turns == ["one", "one", "other"] * 2
+    assert best == [2, 2]
+
+
+def test_a_missed_target_is_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row("walk", 2.0, "echo", 1.0, "us", Target("ratio", most=1.5))
+    monkeypatch.setattr(namespace, "bench", lambda: [row])
+    assert program.main(["namespace"]) == 1
+    monkeypatch.setattr(namespace, "bench", lambda: [row._replace(figure=1.0)])
+    assert program.main(["namespace"]) == 0
+
+
+def test_a_bench_that_is_not_there_is_named_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["nonsense"]) == program.main([]) == 2
+    assert "usage: scripts/bench namespace" in capsys.readouterr().err
