@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from nsh.cmd.arg import Usage
-from nsh.kern.chan import Chan, settle
-from nsh.kern.dev import Directory, File
+from nsh.dev.srv import file2chan
+from nsh.kern.chan import Chan
+from nsh.kern.dev import File
 from nsh.kern.mnt import MBEFORE
-from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
 
 USAGE = "path [data]"
@@ -35,10 +35,8 @@ async def main(p: Proc, argv: list[str]) -> str:
         raise Usage(USAGE)
     directory, slash, name = argv[1].rpartition("/")
     data = "".join(argv[2:]).encode("utf-8", "surrogateescape")
-    place = await settle(p.system.device("s").attach(""))
-    services = place.aux
-    assert isinstance(services, Directory)
-    services.add(RamFile(name, data))
-    target = await namec(p, directory or slash or ".", Access.MOUNT)
-    p.pgrp.mount(place, target, MBEFORE)
+    directory = directory or slash or "."
+    await p.bind("#s", directory, MBEFORE)
+    # the file stays when this command has ended, and goes with the shell
+    await file2chan(p, directory, RamFile(name, data), p.leader)
     return ""
