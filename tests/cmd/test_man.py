@@ -79,7 +79,7 @@ def test_a_page_is_set_as_plain_text() -> None:
 @pytest.mark.parametrize("name", cmd.names())
 async def test_every_command_has_a_page_with_the_usual_sections(name: str) -> None:
     text = await (await session()).out("man", name)
-    title = re.match(r"(\S+)\([14]\)\n\nNAME\n +(.*) - ", text)
+    title = re.search(r"^(\S+)\([14]\)\n\nNAME\n +(.*) - ", text, re.MULTILINE)
     assert title and name in title[2].split(", ")
     for heading in ("SYNOPSIS", "DESCRIPTION", "SEE ALSO", "BUGS"):
         assert f"\n\n{heading}\n" in text

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from nsh.dev import TABLE
 from nsh.kern.mnt import MCREATE, MREPL
 from nsh.kern.proc import RFFDG, Proc, current
 from nsh.net.dial import dial
@@ -116,3 +118,12 @@ async def test_files_can_be_kept_through_an_export(device: str, tmp_path: Path) 
     await p.bind("#Rtree" if device == "ram" else f"#U{tmp_path}", "/mnt", MREPL | MCREATE)
     async with seen_from_afar(p) as q:
         await check_files(q, "/mnt")
+
+
+@pytest.mark.parametrize("letter", TABLE)
+async def test_it_has_a_manual_page(letter: str) -> None:
+    p = await world()
+    name = p.system.device(letter).name
+    page = (files("nsh") / "man" / f"{name}.3").read_text()
+    assert f"\n{name} \\- " in page
+    assert "\n.SH BUGS\n" in page
