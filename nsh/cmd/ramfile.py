@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from nsh import errors
 from nsh.cmd.arg import Usage
 from nsh.dev.srv import file2chan
 from nsh.kern.chan import Chan
-from nsh.kern.dev import File
+from nsh.kern.dev import File, up
 from nsh.kern.mnt import MBEFORE
 from nsh.kern.proc import Proc
 
@@ -29,6 +30,12 @@ class RamFile(File):
     def length(self) -> int:
         return len(self._content)
 
+    def remove(self, c: Chan) -> None:
+        if up().user not in (self.uid, c.dev.eve):
+            raise errors.Eperm()
+        if self.parent is not None:
+            self.parent.discard(self.name)
+
 
 async def main(p: Proc, argv: list[str]) -> str:
     if len(argv) not in (2, 3):
@@ -36,7 +43,11 @@ async def main(p: Proc, argv: list[str]) -> str:
     directory, slash, name = argv[1].rpartition("/")
     data = "".join(argv[2:]).encode("utf-8", "surrogateescape")
     directory = directory or slash or "."
-    await p.bind("#s", directory, MBEFORE)
+    node = RamFile(name, data)
     # the file stays when this command has ended, and goes with the shell
-    await file2chan(p, directory, RamFile(name, data), p.leader)
+    try:
+        await file2chan(p, directory, node, p.leader)  # beside others that were put there before
+    except errors.Enotsrv:
+        await p.bind("#s", directory, MBEFORE)
+        await file2chan(p, directory, node, p.leader)
     return ""

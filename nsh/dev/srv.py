@@ -13,7 +13,6 @@ from __future__ import annotations
 from weakref import WeakSet
 
 from nsh import errors
-from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
 from nsh.kern.dev import Device, Directory, File, up
 from nsh.kern.namec import Access, namec
@@ -115,11 +114,11 @@ async def file2chan(p: Proc, name: str, node: File, server: Proc | None = None) 
     """file2chan(2): put a file of one's own making into the directory ``name`` of `#s`.
 
     It is there until ``server``, which is ``p`` if it is not said, ends; who still has it open then is told
-    "i/o on hungup channel". Errors: "directory not a srv device" unless the directory, or the first
-    member of its union, is one of `#s`; `Eexist`.
+    "i/o on hungup channel". Errors: `Enotsrv` unless the directory, or the first member of its
+    union, is one of `#s`; `Eexist`.
     """
     directory = await namec(p, name, Access.ACCESS)
     if not isinstance(directory.dev, SrvDevice) or not isinstance(directory.aux, Services):
-        raise P9Error("directory not a srv device")
+        raise errors.Enotsrv()
     node.uid = p.user
     directory.dev.serve(directory.aux, node, server or p)

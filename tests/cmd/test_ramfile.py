@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from nsh import cmd
-from tests.kern.world import content, failure, listing, make, world
+from tests.cmd.session import session
+from tests.kern.world import content, failure, listing, make
 
 
 async def test_a_ramfile_hides_the_file_below_until_it_is_unmounted() -> None:
-    p = await world("d/", "d/r")
-    assert await cmd.run(cmd.find("ramfile"), p, ["ramfile", "/mnt/d/r", "hello"]) == ""
-    assert await content(p, "/mnt/d/r") == "hello"
-    await p.writefile("/mnt/d/r", b"x")
-    assert await content(p, "/mnt/d/r") == "x"
-    assert await failure(make(p, "/mnt/d/new")) == "mounted directory forbids creation"
-    assert await cmd.run(cmd.find("ramfile"), p, ["ramfile", "/mnt/d/second"]) == ""
-    assert await listing(p, "/mnt/d") == ["second", "r", "r"]
-    await p.unmount(None, "/mnt/d")
-    assert await content(p, "/mnt/d/r") == "r"
+    s = await session("d/", "d/r")
+    assert await s.out("ramfile", "/mnt/d/r", "hello") == ""
+    assert await content(s.p, "/mnt/d/r") == "hello"
+    await s.p.writefile("/mnt/d/r", b"x")
+    assert await content(s.p, "/mnt/d/r") == "x"
+    assert await failure(make(s.p, "/mnt/d/new")) == "mounted directory forbids creation"
+    await s.p.unmount(None, "/mnt/d")
+    assert await content(s.p, "/mnt/d/r") == "r"
+
+
+async def test_ramfiles_of_one_directory_are_in_one_place_and_hide_nothing_of_each_other() -> None:
+    s = await session("d/")
+    await s.out("ramfile", "/mnt/d/one")
+    await s.out("ramfile", "/mnt/d/other")
+    assert await listing(s.p, "/mnt/d") == ["one", "other"]
+    assert (await s.run("ramfile", "/mnt/d/one")).err == "ramfile: file already exists\n"
+    await s.p.remove("/mnt/d/one")
+    assert await listing(s.p, "/mnt/d") == ["other"]
