@@ -287,6 +287,8 @@ async def namec(p: Proc, text: str, access: Access, mode: int = 0) -> Chan:
     """
     name = parse(text)
     c, pgrp = await _walk_name(p, name, name.elems)
+    if not name.elems:
+        c = await clone(c)  # nothing was walked to, so nothing has told yet whether it is still there
     if access is Access.MOUNT:
         return c
     if access is Access.TODIR:
