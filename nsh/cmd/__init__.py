@@ -21,7 +21,7 @@ Main = Callable[[Proc, list[str]], Coroutine[Any, Any, str | None]]
 
 # commands whose names are no Python names; every other module of this package is called as it is named
 _SPELLED = {"9pfuse": "ninepfuse"}
-_NOT_COMMANDS = {"arg", "child", "files"}
+_NOT_COMMANDS = {"arg", "child", "files", "nsgraph"}
 
 
 def names() -> list[str]:

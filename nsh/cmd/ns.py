@@ -1,26 +1,44 @@
 """ns: print the commands that make this name space."""
 
-from nsh.cmd.arg import Usage, parse
+from nsh.cmd.arg import Options, Usage, parse
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan
 from nsh.kern.mnt import MAFTER, MBEFORE, MCACHE, MCREATE, Mhead, Mount
 from nsh.kern.proc import Proc
 from nsh.net.ip import Data
 
-USAGE = "[-r] [pid]"
+USAGE = "[-r] [pid]\n       ns -g [dot|mermaid|svg] [pid]"
 
 _SPECIAL = frozenset(" \t\n'\\$#;&|^`{}()<>*?[]")
 _FLAGS = ((MAFTER, "a"), (MBEFORE, "b"), (MCREATE, "c"), (MCACHE, "C"))
 
 
 async def main(p: Proc, argv: list[str]) -> str:
-    options = parse(argv, "r", USAGE)
+    options = parse(argv, "gr", USAGE)
+    if "g" in options:
+        return await _picture(p, options)
     if len(options.args) > 1:
         raise Usage(USAGE)
     whose = _process(p, *options.args)
     lines = [_line(head, mount, "r" in options) for head, mount in whose.pgrp.mounts()]
     lines.append(f"cd {quote(whose.getwd())}")
     await p.print("".join(line + "\n" for line in lines))
+    return ""
+
+
+async def _picture(p: Proc, options: Options) -> str:
+    """Draw the name space; as SVG if no other form is asked for."""
+    from nsh.cmd.nsgraph import FORMATS, graph
+
+    args = list(options.args)
+    form = args.pop(0) if args and args[0] in FORMATS else "svg"
+    if len(args) > 1 or "r" in options or not all(word.isdecimal() for word in args):
+        raise Usage(USAGE)
+    whose = _process(p, *args)
+    title = (
+        f"name space of process {whose.pid}, {' '.join(whose.args)}" if args else f"name space of {p.user}"
+    )
+    await p.print(graph(whose, title, form))
     return ""
 
 

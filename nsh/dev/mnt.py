@@ -30,7 +30,7 @@ from nsh.kern.proc import System
 from nsh.kern.stream import stream
 from nsh.p9 import msg
 from nsh.p9.client import Client, Op
-from nsh.p9.const import IOHDRSZ, OCEXEC, QTDIR
+from nsh.p9.const import OCEXEC, QTDIR
 from nsh.p9.msg import Rmsg, Tmsg
 from nsh.p9.stat import Dir, Qid, unpack_dirs
 
@@ -38,8 +38,8 @@ T = TypeVar("T")
 
 log = logging.getLogger("nsh.mnt")
 
-MSIZE = 65536 + IOHDRSZ
-"""The message size that is offered to servers, in bytes."""
+MSIZE = 65536
+"""The message size that is offered to servers, in bytes. With 24 more Inferno's export cannot stat."""
 
 _SIZE = struct.Struct("<H")
 _TYPE_DEV = struct.Struct("<HI")
@@ -64,6 +64,16 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._stream.start(self)
+
+    @property
+    def address(self) -> str:
+        """Who is at the other end: a network address, or the name of a file."""
+        return self._stream.address
+
+    @property
+    def connection(self) -> Chan:
+        """The open Chan at whose other end the server is."""
+        return self._conn
 
     async def version(self) -> None:
         """Agree on the protocol. Errors: section 8 of the name space rules has their texts."""
