@@ -95,7 +95,11 @@ class Proc(Syscalls):
             parent.children.add(self)
 
     def fork(self, flags: int = 0) -> Proc:
-        """A new process that shares with this one what ``flags`` (RFNAMEG, ...) do not say otherwise."""
+        """A new process that shares with this one what ``flags`` (RFNAMEG, ...) do not say otherwise.
+
+        Errors: `Ebadarg`.
+        """
+        _check(flags)
         child = Proc(self.system, self)
         child.slash, child.dot = self.slash, self.dot
         child.pgrp, child.egrp, child.fgrp = self.pgrp, self.egrp, self.fgrp
@@ -104,7 +108,8 @@ class Proc(Syscalls):
         return child
 
     def rfork(self, flags: int) -> None:
-        """rfork(2) without RFPROC: have what ``flags`` name for oneself from now on."""
+        """rfork(2) without RFPROC: have what ``flags`` name for oneself from now on. Errors: `Ebadarg`."""
+        _check(flags)
         if flags & RFCNAMEG:
             nodevs, self.pgrp = self.pgrp.nodevs, Pgrp()
             self.pgrp.nodevs = nodevs
@@ -203,6 +208,13 @@ class Proc(Syscalls):
 
     def __repr__(self) -> str:
         return f"<Proc {self.pid} {' '.join(self.args)}>"
+
+
+def _check(flags: int) -> None:
+    """Raise `Ebadarg` when something should be both copied and empty."""
+    for copied, empty in ((RFNAMEG, RFCNAMEG), (RFENVG, RFCENVG), (RFFDG, RFCFDG)):
+        if flags & copied and flags & empty:
+            raise errors.Ebadarg()
 
 
 DeviceTable = Mapping[str, str | type[Device]]
