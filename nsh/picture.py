@@ -146,6 +146,8 @@ def dot(space: Space) -> str:
             if member.origin in origins:
                 style = f'color="{tints[member.origin]}" penwidth={2 if member.mounted else 1}'
                 lines.append(f"\tp{i}:m{j}:e -> o{member.origin} [{style}]")
+    if len(branches) > 1:  # one below the other, in the order of the tree
+        lines.append(f"\t{{rank=same; {' -> '.join(f'p{i}' for i in range(len(branches)))} [style=invis]}}")
     lines.append("}")
     return "\n".join(lines) + "\n"
 

@@ -35,10 +35,8 @@ async def _picture(p: Proc, options: Options) -> str:
     if len(args) > 1 or "r" in options or not all(word.isdecimal() for word in args):
         raise Usage(USAGE)
     whose = _process(p, *args)
-    title = (
-        f"name space of process {whose.pid}, {' '.join(whose.args)}" if args else f"name space of {p.user}"
-    )
-    await p.print(graph(whose, title, form))
+    owner = f"process {whose.pid}, {' '.join(whose.args)}" if args else p.user
+    await p.print(graph(whose, f"name space of {owner}", form))
     return ""
 
 
