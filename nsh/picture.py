@@ -283,13 +283,8 @@ class Drawing:
         return self._tops[branch] + CARD_PADDING + (member + 0.5) * ROW
 
     def _place_boxes(self, bottom: float) -> dict[int, float]:
-        """The tops of the origins' boxes: each beside the middle of its files, if there is room."""
-        heights: dict[int, list[float]] = {i: [] for i in drawn(self._space)}
-        for i, branch in enumerate(self._branches):
-            for j, member in enumerate(branch.place.members):
-                if member.origin in heights:
-                    heights[member.origin].append(self._middle(i, j))
-        wanted = {i: sum(h) / len(h) - BOX / 2 if h else HEADER for i, h in heights.items()}
+        """The tops of the origins' boxes: each beside where it is mounted or, if it is not, its files."""
+        wanted = {i: self._height(i) - BOX / 2 for i in drawn(self._space)}
         order = sorted(wanted, key=lambda i: wanted[i])
         tops: dict[int, float] = {}
         free: float = HEADER
@@ -301,6 +296,17 @@ class Drawing:
             tops[i] = min(tops[i], limit - BOX)
             limit = tops[i] - BOX_GAP
         return tops
+
+    def _height(self, origin: int) -> float:
+        """The mean of the heights at which the lines to a box begin; mounts count alone if there are any."""
+        ends = [
+            (member.mounted, self._middle(i, j))
+            for i, branch in enumerate(self._branches)
+            for j, member in enumerate(branch.place.members)
+            if member.origin == origin
+        ]
+        heights = [y for mounted, y in ends if mounted] or [y for _, y in ends] or [HEADER]
+        return sum(heights) / len(heights)
 
     # --- the elements --------------------------------------------------------------------------
 
