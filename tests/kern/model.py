@@ -200,6 +200,8 @@ class Process:
             place = self.walk(place, words if last else words[:-1], table)
         except Missing as e:
             raise explain(name, e.reason, elems[e.at][1] if e.at >= 0 else len(start)) from None
+        if last and not elems and place.file.node.gone and not place.file.tree.startswith("M"):
+            raise errors.Ecloned()  # a server is not asked again for what it gave us
         if last and mustbedir and elems and not place.file.node.directory:
             raise explain(name, errors.Enotdir, elems[-1][1])
         return place, table

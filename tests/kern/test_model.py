@@ -68,6 +68,7 @@ tails = st.sampled_from(["", "", "", "", "", "", "/..", "/new", "/it's", "/../a"
 routes = st.builds(Route, starts, st.lists(st.integers(0, 11), max_size=4), tails)
 directories = st.sampled_from(["/mnt/a", "/mnt/b", "/mnt/c", "/mnt/a/a", "/mnt"])
 files = st.sampled_from(["/mnt/a/f", "/mnt/b/f"])
+here = st.sampled_from([".", "..", "./a", "../c"])
 names = directories | directories | files | routes | routes | typed
 plain_names = st.sampled_from(["a", "b", "c", "f", "g", "it's", LONG])
 flags = st.sampled_from(
@@ -255,6 +256,14 @@ class NameSpaces(RuleBasedStateMachine):
         if len(self.processes) < 3:
             p, m = self.pair(number)
             self.processes.append((p.fork(RFNAMEG if copy else 0), m.fork(copy)))
+
+    @rule(number=indices, name=here)
+    def lose_the_ground(self, number: int, name: Name) -> None:
+        """Remove what one stands in, or make sure that one stands somewhere."""
+        self.remove(number, name)
+        self.stat(number, name)
+        self.look(number, name)
+        self.bind(number, name, "/mnt/c", MREPL)
 
     @rule(number=indices, name=names)
     def look(self, number: int, name: Name) -> None:
