@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import nsh
-from nsh import errors
+from nsh import boot, errors
 from nsh.kern.proc import current
 from tests.net.peers import quiet
 
@@ -130,3 +130,29 @@ def test_importing_nsh_imports_nothing_that_is_not_used() -> None:
     code = "import sys; before = set(sys.modules); import nsh; print(sorted(set(sys.modules) - before))"
     run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "['__future__', 'nsh']\n"
+
+
+class Slow(nsh.Device):
+    """A device with a file that never answers, and one whose code is wrong."""
+
+    letter, name = "w", "slow"
+
+    def tree(self) -> nsh.Directory:
+        never = nsh.Text("never", lambda: asyncio.Event().wait())
+        return nsh.Directory("#w", never, nsh.Text("wrong", lambda: 1 / 0))
+
+
+@pytest.mark.logs("a file's code failed: ZeroDivisionError")
+async def test_a_device_that_hangs_or_is_wrong_harms_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boot, "_registered", {"w": Slow})
+    async with (
+        nsh.Namespace() as ns,
+        ns.serve("tcp!127.0.0.1!0", "#w") as service,
+        nsh.mount(service.address) as root,
+    ):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await (root / "never").read_bytes()
+        with pytest.raises(nsh.P9Error, match="i/o error"):
+            await (root / "wrong").read_bytes()
+        assert [f.name async for f in root.iterdir()] == ["never", "wrong"]
