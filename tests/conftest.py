@@ -6,9 +6,10 @@
 * No test may leave an open file descriptor or a running process behind, nor log a line of level
   WARNING or above. A log line that belongs to the promise is announced with
   `@pytest.mark.logs(REGEX)`, or looked at by the test itself with pytest's `caplog`.
-* `@pytest.mark.requires("fusermount3", "/dev/fuse")` names what a test needs of the machine: programs
-  by name, files by path. Where one is missing the test is skipped with a line in the summary; under
-  NSH_REQUIRE_ALL=1, which CI sets, it fails.
+* `@pytest.mark.requires("fusermount3", "/dev/fuse", "a terminal")` names what a test needs of the
+  machine: programs by name, files by path, and what the kernel must grant by its key in `ABILITIES`,
+  which is tried, since a container may have the program and not the right. Where one is missing the
+  test is skipped with a line in the summary; under NSH_REQUIRE_ALL=1, which CI sets, it fails.
 
 Only the running of tests belongs here. What tests of one area share lives in that area's directory,
 and the suite that every device must pass in conformance.py. `test_conftest.py` tests this file.
@@ -18,16 +19,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import inspect
 import logging
 import os
+import pty
 import re
 import shutil
 import signal
+import subprocess
 import time
 import uuid
-from collections.abc import Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
 import hypothesis
@@ -51,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (
         "limit(seconds): the test may take this long instead of the usual limit",
         "logs(regex): the test logs warnings that match regex, and no others",
-        "requires(*needs): programs, and absolute paths of files, that the machine must have",
+        "requires(*needs): programs, absolute paths of files, and abilities that the machine must have",
     ):
         config.addinivalue_line("markers", marker)
     name, _, value = TAG.partition("=")
@@ -73,7 +77,7 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or fail under NSH_REQUIRE_ALL=1, a test whose `requires` the machine does not meet."""
     needs = [need for marker in item.iter_markers("requires") for need in marker.args]
-    missing = [need for need in needs if not (shutil.which(need) or os.path.exists(_as_path(need)))]
+    missing = [need for need in needs if not available(need)]
     if not missing:
         return
     what = f"needs {' and '.join(missing)}, which this machine lacks"
@@ -82,9 +86,42 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(what)
 
 
-def _as_path(need: str) -> str:
-    """The file that `need` names; a bare word names a program, never a file of this directory."""
-    return need if need.startswith("/") else ""
+@functools.cache
+def available(need: str) -> bool:
+    """Whether this machine has what `requires` calls `need`.
+
+    A bare word that is no key of `ABILITIES` names a program, never a file of this directory.
+    """
+    if need in ABILITIES:
+        return ABILITIES[need]()
+    return shutil.which(need) is not None or (need.startswith("/") and os.path.exists(need))
+
+
+def _terminal() -> bool:
+    """Whether there are pseudo terminals; a bare chroot has no /dev/pts."""
+    try:
+        ends = pty.openpty()
+    except OSError:
+        return False
+    for end in ends:
+        os.close(end)
+    return True
+
+
+def _unshares(*options: str) -> bool:
+    """Whether the kernel grants a child these name spaces; in a chroot it refuses a user name space."""
+    try:
+        return subprocess.run(["unshare", *options, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+ABILITIES: dict[str, Callable[[], bool]] = {
+    "a terminal": _terminal,
+    "a user name space": lambda: _unshares("--map-root-user"),
+    "a host name of its own": lambda: _unshares("--uts") or _unshares("--user", "--uts"),
+}
+"""What no file tells: whether the machine grants it to whoever runs the tests."""
 
 
 def _limit(item: pytest.Item) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import textwrap
 
@@ -250,3 +251,45 @@ def test_a_missing_requirement_skips_with_its_name_and_fails_where_all_is_requir
     monkeypatch.setenv("NSH_REQUIRE_ALL", "1")
     # a failure to set up is what pytest calls an error
     suite.run(source, passed=1, errors=2)
+
+
+def test_an_ability_is_tried_and_not_believed_because_its_program_is_there(
+    suite: Suite, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unshare = tmp_path / "unshare"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    source = """
+        @pytest.mark.requires("unshare")
+        def test_program():
+            pass
+
+        @pytest.mark.requires("a user name space")
+        def test_name_space():
+            pass
+
+        @pytest.mark.requires("a host name of its own")
+        def test_host_name():
+            pass
+        """
+    for status, outcomes in (0, {"passed": 3}), (1, {"passed": 1, "skipped": 2}):
+        unshare.write_text(f"#!/bin/sh\nexit {status}\n")
+        unshare.chmod(0o755)
+        result = suite.run(source, **outcomes)
+    result.stdout.fnmatch_lines(["SKIP*needs a user name space, which this machine lacks"])
+
+
+def test_a_test_that_needs_a_terminal_is_skipped_where_none_can_be_opened(suite: Suite) -> None:
+    source = """
+        import pty
+
+        def none():
+            raise FileNotFoundError("out of pty devices")
+
+        pty.openpty = none
+
+        @pytest.mark.requires("a terminal")
+        def test_terminal():
+            pass
+        """
+    result = suite.run(source, skipped=1)
+    result.stdout.fnmatch_lines(["SKIP*needs a terminal, which this machine lacks"])

@@ -276,6 +276,7 @@ async def test_a_read_that_is_cancelled_loses_nothing(tmp: str, tmp_path: Path) 
     p.close(fd)
 
 
+@pytest.mark.requires("a terminal")
 async def test_a_terminal_is_read_when_a_line_is_there() -> None:
     p = await world()
     ours, theirs = pty.openpty()

@@ -118,6 +118,7 @@ async def test_two_readers_share_what_comes() -> None:
         assert [await task for task in tasks] == [b"ab", b"cd"]
 
 
+@pytest.mark.requires("a terminal")
 async def test_a_terminal_hands_out_lines() -> None:
     ours, theirs = pty.openpty()
     c = device().chan(theirs)

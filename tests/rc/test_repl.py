@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.requires("a terminal")
+
 _escape = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 ROOT = Path(__file__).parent.parent.parent
