@@ -26,6 +26,6 @@ def test_the_device_of_the_readme_is_twenty_lines() -> None:
 def test_the_program_of_the_readme_prints_what_the_readme_says(tmp_path: Path) -> None:
     program, output = walk()
     (tmp_path / "counter.py").write_text(program)
-    command = [sys.executable, "-X", "dev", "-W", "error", "-P", str(tmp_path / "counter.py")]
+    command = [sys.executable, "-W", "error", "-P", str(tmp_path / "counter.py")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20)
     assert (done.stdout, done.stderr, done.returncode) == (output, "", 0)
