@@ -23,6 +23,17 @@ Main = Callable[[Proc, list[str]], Coroutine[Any, Any, str | None]]
 _SPELLED = {"9pfuse": "ninepfuse"}
 _NOT_COMMANDS = {"arg", "child", "files", "nsgraph"}
 
+# commands whose usage line begins with a capital, as Inferno's do
+_CAPITAL = {"cmp", "export", "rm", "tee", "unmount", "xargs"}
+
+
+class Fail(errors.P9Error):
+    """A command fails: the text is printed after its name, and `status` is its exit status."""
+
+    def __init__(self, status: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
 
 def names() -> list[str]:
     """The names of all commands, sorted."""
@@ -54,12 +65,13 @@ async def run(main: Main, p: Proc, argv: list[str]) -> str:
     try:
         return await main(p, argv) or ""
     except Usage as e:
-        await complain(p, f"usage: {argv[0]} {e}".rstrip())
+        word = "Usage" if argv[0] in _CAPITAL else "usage"
+        await complain(p, f"{word}: {argv[0]} {e}".rstrip())
         return "usage"
     except OSError as e:
         text = str(e if isinstance(e, errors.P9Error) else errors.from_os(e))
         await complain(p, f"{argv[0]}: {text}")
-        return text
+        return e.status if isinstance(e, Fail) else text
 
 
 async def complain(p: Proc, text: str) -> None:

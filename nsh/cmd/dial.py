@@ -1,9 +1,9 @@
 """dial: run a command with a connection to an address."""
 
+from nsh.cmd import Fail
 from nsh.cmd.arg import Usage, parse
 from nsh.cmd.child import command_text, shell
 from nsh.cmd.listen import start
-from nsh.errors import P9Error
 from nsh.kern.proc import Proc
 from nsh.net import dial
 
@@ -17,13 +17,13 @@ async def main(p: Proc, argv: list[str]) -> str:
     where, *command = options.args
     target = dial.address(where)
     if "A" not in options and target.net != "unix":
-        raise P9Error("no key to authenticate with; use -A to call without")
+        raise Fail("errors", "no key to authenticate with; use -A to call without")
     shell(p)  # before anybody is called
     try:
         connection = await dial.call(p, str(target))
     except OSError as e:
-        raise P9Error(f"cannot dial {target}:: {e}") from None
-    child = start(p, connection, command_text(command), target.net)
+        raise Fail("errors", f"cannot dial {target}:: {e}") from None
+    child = start(p, connection, command_text(command))
     try:
         return await child.wait()
     finally:

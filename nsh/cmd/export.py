@@ -1,8 +1,7 @@
 """export: serve a part of the name space, over a connection that is already there."""
 
-from nsh.cmd import complain
-from nsh.cmd.arg import parse
-from nsh.errors import P9Error
+from nsh.cmd import Fail
+from nsh.cmd.arg import Usage, parse
 from nsh.kern.chan import Chan
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
@@ -16,8 +15,7 @@ USAGE = "[-a] dir [connection]"
 async def main(p: Proc, argv: list[str]) -> str:
     options = parse(argv, "a", USAGE)
     if len(options.args) not in (1, 2):
-        await complain(p, f"Usage: {argv[0]} {USAGE}")
-        return "usage"
+        raise Usage(USAGE)
     connection = await _connection(p, *options.args[1:])
     try:
         root = await exported(p, options.args[0])
@@ -35,7 +33,7 @@ async def exported(p: Proc, name: str) -> Chan:
     try:
         return await namec(p, name, Access.TODIR)
     except OSError as e:
-        raise P9Error(f"can't export: {e}") from None
+        raise Fail("export", f"can't export: {e}") from None
 
 
 async def serve(p: Proc, root: Chan) -> None:
@@ -50,7 +48,7 @@ async def _connection(p: Proc, name: str = "") -> Chan:
     try:
         fd = await p.open(name, ORDWR)
     except OSError as e:
-        raise P9Error(f"can't open {name}: {e}") from None
+        raise Fail("open", f"can't open {name}: {e}") from None
     c = p.fgrp.get(fd).incref()
     p.close(fd)
     return c

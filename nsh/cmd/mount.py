@@ -1,38 +1,39 @@
 """mount: let the files of a 9P server be seen at a name."""
 
-from nsh.cmd import complain
+from nsh.cmd import Fail
 from nsh.cmd.arg import Usage, parse
 from nsh.cmd.bind import flags
 from nsh.cmd.child import shell
-from nsh.errors import P9Error
 from nsh.kern.chan import Chan
 from nsh.kern.proc import RFFDG, Proc
 from nsh.net import dial
 from nsh.p9.const import ORDWR
 
-USAGE = "[-a|-b] [-cA9q] net!addr|file|{command} mountpoint [spec]"
+USAGE = "[-a|-b] [-cA9] [-C cryptoalg] [-k keyfile] [-q] net!addr|file|{command} mountpoint [spec]"
 
 
 async def main(p: Proc, argv: list[str]) -> str:
-    options = parse(argv, "abcA9q", USAGE)
+    options = parse(argv, "abcA9C:k:f:q", USAGE)
     if len(options.args) not in (2, 3):
         raise Usage(USAGE)
     server, target, *spec = options.args
-    fd = p.fgrp.new(await _connect(p, server, "9fs" if "9" in options else "styx", "A" in options))
+    fd = p.fgrp.new(await connect(p, server, "9fs" if "9" in options else "styx", "A" in options))
     try:
         await p.mount(fd, target, flags(options), "".join(spec))
     except OSError as e:
         if "q" in options:
             return ""
-        await complain(p, f"{argv[0]}: mount failed: {e}")
-        return str(e)
+        raise Fail("mount failed", f"mount failed: {e}") from None
     finally:
         p.close(fd)
     return ""
 
 
-async def _connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
-    """The connection to ``server``, open: a command's pipe, a file, or a network connection."""
+async def connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
+    """The connection to ``server``, open: a command's pipe, a file, or a network connection.
+
+    ``service``: of an address that names none; ``unasked``: the server need not prove who it is.
+    """
     if server.startswith("{") and server.endswith("}"):
         return await run_server(p, server[1:-1])
     if "!" not in server:
@@ -40,7 +41,7 @@ async def _connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
             fd = await p.open(server, ORDWR)
         except OSError as e:
             if server.startswith("/"):
-                raise P9Error(f"can't open {server}: {e}") from None
+                raise Fail("open failed", f"can't open {server}: {e}") from None
         else:
             c = p.fgrp.get(fd).incref()
             p.close(fd)
@@ -49,10 +50,10 @@ async def _connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
     try:
         c = await dial.call(p, str(address))
     except OSError as e:
-        raise P9Error(f"can't dial {address}: {e}") from None
+        raise Fail("dial failed", f"can't dial {address}: {e}") from None
     if not unasked and address.net != "unix":
         c.close()
-        raise P9Error(f"{address}: no key to authenticate with; -A mounts without authentication")
+        raise Fail("error", f"{address}: no key to authenticate with; -A mounts without authentication")
     return c
 
 

@@ -1,7 +1,7 @@
 """ns: print the commands that make this name space."""
 
+from nsh.cmd import Fail
 from nsh.cmd.arg import Options, Usage, parse
-from nsh.errors import P9Error
 from nsh.kern.chan import Chan
 from nsh.kern.mnt import MAFTER, MBEFORE, MCACHE, MCREATE, Mhead, Mount
 from nsh.kern.proc import Proc
@@ -44,7 +44,7 @@ def _process(p: Proc, pid: str = "") -> Proc:
     try:
         return p.system.procs[int(pid)] if pid else p
     except (ValueError, KeyError):
-        raise P9Error(f"can't open /prog/{pid}/ns: '/prog/{pid}' file does not exist") from None
+        raise Fail("open", f"can't open /prog/{pid}/ns: '/prog/{pid}' file does not exist") from None
 
 
 def _line(head: Mhead, mount: Mount, raw: bool) -> str:

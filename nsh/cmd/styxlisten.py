@@ -2,7 +2,7 @@
 
 from typing import Protocol, cast
 
-from nsh.cmd import complain
+from nsh.cmd import Fail, complain
 from nsh.cmd.arg import Usage, parse
 from nsh.cmd.child import command_text
 from nsh.cmd.export import exported
@@ -25,11 +25,12 @@ async def main(p: Proc, argv: list[str]) -> str:
     where, *command = options.args
     target = address(where, net="tcp")
     if "A" not in options and target.net != "unix":
-        raise P9Error("no key to authenticate clients with; use -A to serve them without, or a unix! address")
+        advice = "use -A to serve them without, or a unix! address"
+        raise Fail("error", f"no key to authenticate clients with; {advice}")
     try:
         listener = await announce(p.system, str(target))
     except OSError as e:
-        raise P9Error(f"cannot announce on {target}: {e}") from None
+        raise Fail("error", f"cannot announce on {target}: {e}") from None
     try:
         source = await _source(p, command)
     except OSError:
@@ -43,7 +44,7 @@ async def main(p: Proc, argv: list[str]) -> str:
     async def welcome(q: Proc, connection: Chan) -> None:
         client = stream(connection)
         if "v" in options:
-            await complain(q, f"{argv[0]}: connection from {client.address}")
+            await complain(q, f"{argv[0]}: got connection from {client.address}")
         try:
             Server(q, await source.root(), client)
         except OSError as e:

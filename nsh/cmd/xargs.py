@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nsh.cmd import complain
+from nsh.cmd.arg import Usage
 from nsh.cmd.child import call
 from nsh.cmd.files import READSIZE
 from nsh.kern.proc import Proc
@@ -13,8 +13,7 @@ USAGE = "command [command args] <[list of last command arg]"
 async def main(p: Proc, argv: list[str]) -> str:
     command = argv[1:]
     if not command:
-        await complain(p, f"Usage: xargs {USAGE}")
-        return "usage"
+        raise Usage(USAGE)
     rest = b""
     while data := await p.read(0, READSIZE):
         *lines, rest = (rest + data).split(b"\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nsh.cmd.mount import USAGE
 from nsh.kern.proc import Proc
 from nsh.net.dial import announce
 from nsh.p9.const import OREAD
@@ -76,7 +77,7 @@ async def test_binds_made_after_the_export_are_seen() -> None:
         (["-A", "foo!h!17", "/mnt"], "mount: can't dial foo!h!17: '/net/foo' file does not exist"),
         (["/mnt/nosuch", "/mnt"], "mount: can't open /mnt/nosuch: '/mnt/nosuch' file does not exist"),
         (["{x}", "/mnt"], "mount: no shell to run a command"),
-        (["-A", "x"], "usage: mount [-a|-b] [-cA9q] net!addr|file|{command} mountpoint [spec]"),
+        (["-A", "x"], f"usage: mount {USAGE}"),
     ],
 )
 async def test_a_mount_that_fails_changes_nothing_and_says_why(argv: list[str], text: str) -> None:
@@ -233,7 +234,7 @@ async def test_listen_runs_a_command_for_each_caller_at_once() -> None:
     idle, writer = await asyncio.open_connection("127.0.0.1", int(address.rsplit("!", 1)[1]))
     for _ in range(2):
         assert await command(b, "dial", "-A", others, "{cat >[1=2]}") == ("", "it's\n")
-    assert await idle.readline() == b"tcp eve\n"
+    assert await idle.readline() == b"/net/tcp/0 eve\n"
     writer.write(b"echoed\n")
     assert await idle.readline() == b"echoed\n"
     writer.close()

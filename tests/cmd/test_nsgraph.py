@@ -97,4 +97,4 @@ async def test_the_usage_of_ns(argv: list[str]) -> None:
 
 async def test_a_process_that_is_not_there() -> None:
     text = "can't open /prog/999999/ns: '/prog/999999' file does not exist"
-    assert await (await session()).run("ns", "-g", "999999") == Result("", f"ns: {text}\n", text)
+    assert await (await session()).run("ns", "-g", "999999") == Result("", f"ns: {text}\n", "open")
