@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nsh.rc.session import Options
 
-USAGE = """usage: nsh [-exils] [--debug] [file [arg ...]]
-       nsh [-exils] -c command [arg ...]
+USAGE = """usage: nsh [-exils] [-n namespace] [--debug] [file [arg ...]]
+       nsh [-exils] [-n namespace] -c command [arg ...]
        nsh replay [-kv] [--update] [--timeout seconds] transcript
        nsh --version | --help"""
 
@@ -49,20 +49,24 @@ def _options(args: list[str]) -> Options:
     from nsh.rc.session import Options
 
     flags: set[str] = set()
+    namespace = None
     while args and args[0].startswith("-") and len(args[0]) > 1:
         word = args.pop(0)
         if word == "--":
             break
         for at, letter in enumerate(word[1:], 2):
-            if letter == "c":
-                text = word[at:] or (args.pop(0) if args else None)
-                if text is None:
-                    raise Usage("-c needs a command")
-                return Options(frozenset(flags), text, None, args)
+            if letter in "cn":
+                value = word[at:] or (args.pop(0) if args else None)
+                if value is None:
+                    raise Usage("-c needs a command" if letter == "c" else "-n needs a file")
+                if letter == "c":
+                    return Options(frozenset(flags), value, None, args, namespace)
+                namespace = value
+                break
             if letter not in FLAGS:
                 raise Usage(f"unknown flag -{letter}" if word[1] != "-" else f"unknown option {word}")
             flags.add(letter)
-    return Options(frozenset(flags), None, args[0] if args else None, args[1:])
+    return Options(frozenset(flags), None, args[0] if args else None, args[1:], namespace)
 
 
 def _shell(options: Options, debug: bool) -> int:

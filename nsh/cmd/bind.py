@@ -1,11 +1,11 @@
 """bind: let one name show what another shows."""
 
-from nsh.cmd import complain
+from nsh.cmd import Fail
 from nsh.cmd.arg import Options, Usage, parse
 from nsh.kern.mnt import MAFTER, MBEFORE, MCREATE, MREPL
 from nsh.kern.proc import Proc
 
-USAGE = "[-a|-b|-c|-ac|-bc] [-q] source target"
+USAGE = "[-a|-b|-c|-ac|-bc] [-qu] source target"
 
 
 def flags(options: Options) -> int:
@@ -15,17 +15,16 @@ def flags(options: Options) -> int:
 
 
 async def main(p: Proc, argv: list[str]) -> str:
-    options = parse(argv, "abcq", USAGE)
+    options = parse(argv, "abcqu", USAGE)
     if len(options.args) != 2 or ("a" in options and "b" in options):
         raise Usage(USAGE)
     source, target = options.args
     try:
-        await p.bind(source, target, flags(options))
+        await p.bind(source, target, flags(options), under="u" in options)
     except OSError as e:
         if "q" in options:
             return ""
-        await complain(p, f"{argv[0]}: {await _reason(p, source, target, e)}")
-        return str(e)
+        raise Fail("bind", await _reason(p, source, target, e)) from None
     return ""
 
 

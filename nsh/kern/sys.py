@@ -143,9 +143,12 @@ class Syscalls:
 
     # --- the name space ------------------------------------------------------------------------
 
-    async def bind(self, new: str, old: str, flag: int) -> int:
-        """bind(2): let ``new`` be seen at ``old``; flag MREPL, MBEFORE or MAFTER, with MCREATE."""
-        source = await self._namec(new, Access.BIND)
+    async def bind(self, new: str, old: str, flag: int, *, under: bool = False) -> int:
+        """bind(2): let ``new`` be seen at ``old``; flag MREPL, MBEFORE or MAFTER, with MCREATE.
+
+        ``under``: where something is mounted at ``new``, the file itself is meant that lies under it.
+        """
+        source = await self._namec(new, Access.MOUNT if under else Access.BIND)
         target = await self._namec(old, Access.MOUNT)
         return self.pgrp.mount(source, target, flag)
 

@@ -63,6 +63,11 @@ def address(text: str, net: str = "net", service: str = "styx") -> Address:
     return Address(given, host, port if bang else service)
 
 
+def is_local(a: Address) -> bool:
+    """Is the server on this machine, by its name?"""
+    return a.net == "unix" or a.host in ("localhost", "::1") or a.host.startswith("127.")
+
+
 def port(a: Address) -> int:
     """The number of the service. Errors: `Ebadaddr`, or no such network."""
     if a.net not in ("tcp", "net"):

@@ -7,15 +7,19 @@ reads commands from a file, a text, standard input, or a person (`repl`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
+from nsh import nsfile
 from nsh.dev.bin import BinDevice
 from nsh.dev.cons import ConsDevice
 from nsh.dev.hostfd import HostFdDevice
 from nsh.dev.spawn import ABANDON, INTERRUPT, Interrupts
+from nsh.errors import FileFormatError
 from nsh.kern.chan import Chan
 from nsh.kern.proc import Proc, current
 from nsh.p9.const import ORDWR, OREAD
@@ -43,20 +47,31 @@ PATIENCE = 2.0
 
 
 class Options(NamedTuple):
-    """How nsh was called. ``text``: of -c; ``file``: the script; ``args``: what is then ``$*``."""
+    """How nsh was called. ``text``: of -c; ``file``: the script; ``args``: what is then ``$*``.
+
+    ``namespace``: the file that says what the name space is, of -n.
+    """
 
     flags: frozenset[str]
     text: str | None
     file: str | None
     args: list[str]
+    namespace: str | None = None
 
 
 async def main(options: Options) -> int:
     """Boot, run what the options say, end everything that was started; returns the exit code."""
-    from nsh.boot import boot
+    from nsh.boot import NAMESPACE, boot
 
-    p = await boot()
-    return await Session(p, options).run()
+    try:
+        commands = nsfile.chosen(options.namespace)
+    except FileFormatError as e:
+        print(f"nsh: {e}", file=sys.stderr)
+        if options.namespace is not None:
+            return 1
+        commands = None  # the user's own file is no reason to have no shell to mend it with
+    p = await boot(namespace=NAMESPACE if commands is None else ())
+    return await Session(p, options, commands).run()
 
 
 def connect(p: Proc) -> None:
@@ -98,9 +113,10 @@ async def run_text(p: Proc, text: str) -> str:
 class Session:
     """The main shell of a program run."""
 
-    def __init__(self, p: Proc, options: Options) -> None:
+    def __init__(self, p: Proc, options: Options, namespace: list[nsfile.Command] | None = None) -> None:
         connect(p)
         self.options = options
+        self.namespace = namespace
         name = options.file or "nsh"
         self.shell = sh = Shell(p, name, options.args)
         sh.flags = set(options.flags)
@@ -136,6 +152,8 @@ class Session:
         sh = self.shell
         try:
             try:
+                if self.namespace is not None:
+                    await self._in_front(self._enter(self.namespace))
                 if "l" in self.options.flags:
                     await self._profile()
                 await self._commands()
@@ -153,6 +171,13 @@ class Session:
         finally:
             self._before = asyncio.all_tasks()
         return sh.status
+
+    async def _enter(self, commands: list[nsfile.Command]) -> None:
+        """Make the name space, and stand where the host's program stands if nothing else was asked for."""
+        p = self.shell.proc
+        if not await nsfile.run(p, commands, lambda text: p.print(f"nsh: {text}\n", 2)):
+            with contextlib.suppress(OSError):
+                await p.chdir(os.getcwd())
 
     async def _profile(self) -> None:
         home = "".join(self.shell.var.get("home")[:1])

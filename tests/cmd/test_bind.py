@@ -52,8 +52,15 @@ async def test_the_usage_of_bind(argv: list[str]) -> None:
     p = await world()
     assert await command(p, "bind", *argv) == (
         "usage",
-        "usage: bind [-a|-b|-c|-ac|-bc] [-q] source target\n",
+        "usage: bind [-a|-b|-c|-ac|-bc] [-qu] source target\n",
     )
+
+
+async def test_a_bind_with_u_shows_what_lies_under_a_mount() -> None:
+    p = await world("a/", "a/f", "b/", "b/g", "c/")
+    await command(p, "bind", "-b", "/mnt/b", "/mnt/a")
+    assert await command(p, "bind", "-u", "/mnt/a", "/mnt/c") == ("", "")
+    assert await listing(p, "/mnt/c") == ["f"]
 
 
 async def test_unmount_takes_away_all_or_one() -> None:

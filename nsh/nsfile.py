@@ -1,0 +1,217 @@
+"""Namespace files, namespace(6): what their lines are (grammar/namespace.lark), and running them.
+
+`load` reads a file, and those that it includes, into commands whose words are ready: variables are
+replaced, and what is wrong is told with file and line before anything has been changed. `run` has a process
+carry the commands out, one after the other. ns(1) prints such a file.
+
+lark is imported when the first file is read. Nothing here knows which file is read, or when: that is up to
+`nsh.rc.session`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nsh.errors import FileFormatError, P9Error, from_os
+from nsh.kern.mnt import MAFTER, MBEFORE, MCACHE, MCREATE
+from nsh.kern.proc import RFCNAMEG, Proc
+
+if TYPE_CHECKING:
+    import lark
+
+DEEPEST = 16
+"""Files that may include one another."""
+
+_USAGE = {
+    "bind": "bind [-abcCqu] new old",
+    "mount": "mount [-abcCAq9] server old [spec]",
+    "unmount": "unmount [new] old",
+    "clear": "clear",
+    "cd": "cd directory",
+    ".": ". file",
+}
+_FLAGS = {"a": MAFTER, "b": MBEFORE, "c": MCREATE, "C": MCACHE}
+
+Lookup = Callable[[str], "str | None"]
+"""The value of a variable; None when it is not set."""
+
+
+class Command(NamedTuple):
+    """A line, ready to be run. ``flags``: the letters of its options."""
+
+    name: str
+    flags: str
+    args: list[str]
+    file: str
+    line: int
+
+    @property
+    def mount_flag(self) -> int:
+        """The options that are mount(2)'s business."""
+        return sum(bit for letter, bit in _FLAGS.items() if letter in self.flags)
+
+
+def chosen(path: str | None) -> list[Command] | None:
+    """The commands of the file ``path``, or else of the user's own; None if that does not exist.
+
+    The user's own is ~/.config/nsh/namespace. Errors: `FileFormatError`.
+    """
+    if path is None:
+        base = os.environ.get("XDG_CONFIG_HOME", "")
+        if not os.path.isabs(base):  # also the answer of the XDG specification to a relative one
+            base = os.path.expanduser("~/.config")
+        path = os.path.join(base, "nsh", "namespace")
+        if not os.path.exists(path):
+            return None
+    return load(path)
+
+
+def environment(name: str) -> str | None:
+    """A variable of the host's environment; home and user are known in any case."""
+    if name == "home":
+        return os.path.expanduser("~")
+    if name == "user":
+        return getpass.getuser()
+    return os.environ.get(name)
+
+
+def load(path: str, value: Lookup = environment, depth: int = 0) -> list[Command]:
+    """The commands of the host's file ``path`` and of those it includes. Errors: `FileFormatError`."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            text = file.read()
+    except OSError as e:
+        raise FileFormatError(f"cannot read: {from_os(e)}", path) from None
+    commands = parse(text, path, value)
+    loaded: list[Command] = []
+    for command in commands:
+        if command.name != ".":
+            loaded.append(command)
+            continue
+        # a name that is not absolute begins where the file is that has it
+        included = os.path.join(os.path.dirname(path), command.args[0])
+        if depth == DEEPEST:
+            raise FileFormatError(f"{included}: files include one another", path, command.line)
+        if not os.path.exists(included):
+            raise FileFormatError(f"{included}: file does not exist", path, command.line)
+        loaded += load(included, value, depth + 1)
+    return loaded
+
+
+def parse(text: str, file: str, value: Lookup = environment) -> list[Command]:
+    """The commands of a text, in which variables get their ``value``. Errors: `FileFormatError`."""
+    import lark
+
+    grammar = lark.Lark(_grammar(), parser="lalr", lexer="contextual")
+    try:
+        tree = grammar.parse(text if text.endswith("\n") else text + "\n")
+    except lark.UnexpectedInput as e:
+        raise _explained(e, text, file) from None
+    commands = (_command(node.children, file, value) for node in tree.find_data("command"))
+    return sorted(commands, key=lambda command: command.line)
+
+
+def _grammar() -> str:
+    """The text of the grammar: in an installed package inside it, in a checkout beside it."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    for directory in (package, os.path.dirname(package)):
+        path = os.path.join(directory, "grammar", "namespace.lark")
+        if os.path.exists(path):
+            break
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _explained(error: lark.UnexpectedInput, text: str, file: str) -> FileFormatError:
+    """What is wrong with a line that the grammar refuses."""
+    source = text.split("\n")[error.line - 1].rstrip()
+    name = source.split()[0]
+    rest = source[error.column - 1 :].lstrip(" \t")
+    if name not in _USAGE:
+        what = f"{name}: no such command (there are: {' '.join(_USAGE)})"
+    elif rest.startswith("'"):
+        what = "a quote is not closed"
+    elif rest.startswith("$"):
+        what = "a $ without a name; quote it if it is part of one"
+    else:
+        what = f"a {name} line reads: {_USAGE[name]}"
+    return FileFormatError(what, file, error.line, len(source) - len(rest) + 1)
+
+
+def _command(children: list[Any], file: str, value: Lookup) -> Command:
+    """The command of a line of the tree. Errors: `FileFormatError`."""
+    name = children[0]
+    flags = ""
+    args = []
+    for child in children[1:]:
+        if child is None:
+            continue
+        if isinstance(child, str):
+            flags += child[1:]
+        else:
+            args.append("".join(_piece(token, file, value) for token in child.children))
+    allowed = _USAGE[name].partition("[-")[2].partition("]")[0]
+    for letter in flags:
+        if letter not in allowed:
+            raise FileFormatError(f"{name} has no option -{letter}", file, name.line)
+    return Command(str(name), flags, args, file, name.line)
+
+
+def _piece(token: lark.Token, file: str, value: Lookup) -> str:
+    """What a part of a word stands for."""
+    if token.type == "QUOTED":
+        return token[1:-1].replace("''", "'")
+    if token.type == "TEXT":
+        return str(token)
+    found = value(token[1:])
+    if found is None:
+        raise FileFormatError(f"{token} is not set", file, token.line or 0, token.column or 0)
+    return found
+
+
+async def run(p: Proc, commands: list[Command], tell: Callable[[str], Awaitable[None]]) -> bool:
+    """Carry the commands out as ``p``; says whether one of them was a cd.
+
+    One that fails is told of, with its place, and the rest is done all the same.
+    """
+    for command in commands:
+        try:
+            await _run(p, command)
+        except OSError as e:
+            if "q" not in command.flags:
+                reason = e if isinstance(e, P9Error) else from_os(e)
+                await tell(f"{command.file}:{command.line}: {command.name}: {reason}")
+    return any(command.name == "cd" for command in commands)
+
+
+async def _run(p: Proc, command: Command) -> None:
+    args = command.args
+    if command.name == "bind":
+        await p.bind(args[0], args[1], command.mount_flag, under="u" in command.flags)
+    elif command.name == "mount":
+        await _mount(p, command)
+    elif command.name == "unmount":
+        await p.unmount(args[0] if len(args) == 2 else None, args[-1])
+    elif command.name == "clear":
+        p.rfork(RFCNAMEG)
+    else:
+        await p.chdir(args[0])
+
+
+async def _mount(p: Proc, command: Command) -> None:
+    """mount(1), without its words when something fails."""
+    from nsh.cmd.mount import connect
+    from nsh.net.dial import address, is_local
+
+    server, old, *spec = command.args
+    if server.startswith("#|"):
+        raise P9Error(f"{server}: nobody is at the other end of a new pipe")
+    unasked = "A" in command.flags or is_local(address(server))
+    fd = p.fgrp.new(await connect(p, server, "9fs" if "9" in command.flags else "styx", unasked))
+    try:
+        await p.mount(fd, old, command.mount_flag, "".join(spec))
+    finally:
+        p.close(fd)
