@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from nsh import errors
@@ -61,7 +62,21 @@ async def _kill_on_host(p: Proc, signal: int, pids: list[str]) -> str:
         except OSError as e:
             status = f"cannot kill {pid}: {errors.from_os(e)}"
             await complain(p, f"kill: {status}")
+    if str(os.getpid()) in pids:
+        await _arrival()
     return status
+
+
+async def _arrival() -> None:
+    """Let a signal to this very program arrive before the next command begins.
+
+    That may end the shell, and us with it; but the signal was sent, and so we have not failed.
+    """
+    try:
+        for _ in range(3):
+            await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        pass
 
 
 def _processes(p: Proc, word: str) -> list[Proc]:

@@ -5,72 +5,21 @@ walking and opening Chans as any process does, with the mounts of the exporting 
 that moment. The exporter stays where it is: the client sees the tree below one Chan, and ``..`` stops
 there.
 
-Files of many devices and servers meet in one export, and their qid.path values may be the same. The
-client must be able to tell them apart, so `QidMap` makes every qid that goes out unique, in walks, in
-stat, and in directory entries too.
+Files of many devices and servers meet in one export. The client must be able to tell them apart, so
+every qid that goes out is made unique, in walks, in stat, and in directory entries too (`nsh.kern.qidmap`).
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, settle
-from nsh.kern.dev import Device
 from nsh.kern.namec import WalkError, check_characters, creating_member, cross, open_chan, walk
 from nsh.kern.proc import Proc
 from nsh.kern.union import clone
 from nsh.p9.const import QTDIR
 from nsh.p9.stat import Dir, Qid
-
-_QIDBITS = 48
-_MASK = (1 << _QIDBITS) - 1
-_SCATTERED = 0xFFFF << _QIDBITS
-_ENTRY = struct.Struct("<H")
-_PATH = struct.Struct("<Q")
-_PATH_AT = 2 + 2 + 4 + 1 + 4  # where qid.path is in a packed stat record (stat(5))
-
-
-class QidMap:
-    """Unique qids for the files of many trees: stable, as long as the server runs.
-
-    Each tree (device and instance) gets a number, which goes into the 16 bits above the 48 that nearly
-    all servers use; the tree that is met first keeps its own qids. A path that needs more bits than
-    that is numbered one by one.
-    """
-
-    def __init__(self) -> None:
-        self._trees: dict[tuple[Device, int], int] = {}
-        self._scattered: dict[tuple[int, int], int] = {}
-
-    def tree(self, c: Chan) -> int:
-        """The number of the tree that ``c`` is in."""
-        return self._trees.setdefault((c.dev, c.instance), len(self._trees))
-
-    def path(self, tree: int, path: int) -> int:
-        """The qid.path that the client sees."""
-        if path <= _MASK and tree < 0xFFFF:
-            return tree << _QIDBITS | path
-        number = self._scattered.setdefault((tree, path), len(self._scattered))
-        return _SCATTERED | number
-
-    def qid(self, c: Chan) -> Qid:
-        """The qid of ``c``, as the client sees it."""
-        return c.qid._replace(path=self.path(self.tree(c), c.qid.path))
-
-    def entries(self, c: Chan, data: bytes) -> bytes:
-        """Packed directory entries that were read from ``c``, with their qids made unique."""
-        tree = self.tree(c)
-        if tree == 0 and c.dev.small_qids:
-            return data
-        out = bytearray(data)
-        at = 0
-        while at < len(out):
-            (path,) = _PATH.unpack_from(out, at + _PATH_AT)
-            _PATH.pack_into(out, at + _PATH_AT, self.path(tree, path))
-            at += 2 + _ENTRY.unpack_from(out, at)[0]
-        return bytes(out)
 
 
 class File:
@@ -90,11 +39,11 @@ class Export:
     All requests are made in the name of ``proc``: the user name that a client gives is not believed.
     """
 
-    def __init__(self, proc: Proc, root: Chan, qids: QidMap | None = None) -> None:
+    def __init__(self, proc: Proc, root: Chan) -> None:
         self._proc = proc
         self._root = root
-        self._qids = qids if qids is not None else QidMap()
-        self._qids.tree(root)
+        self._qids = proc.system.qids
+        self._qids.qid(root)  # the first tree that is exported keeps its own qids
 
     def _file(self, c: Chan) -> File:
         return File(c, self._qids.qid(c))
@@ -187,9 +136,10 @@ class Export:
         """stat(5), of what is mounted here."""
         c, _ = cross(f.chan, self._proc.pgrp) if not f.chan.opened else (f.chan, None)
         d = await settle(c.dev.stat(c))
-        return d._replace(qid=d.qid._replace(path=self._qids.path(self._qids.tree(c), d.qid.path)))
+        return d._replace(qid=d.qid._replace(path=self._qids.path(c, d.qid.path)))
 
     async def wstat(self, f: File, d: Dir) -> None:
         """wstat(5), of what is mounted here."""
+        check_characters(d.name, d.name)
         c, _ = cross(f.chan, self._proc.pgrp) if not f.chan.opened else (f.chan, None)
         await settle(c.dev.wstat(c, d))

@@ -222,14 +222,19 @@ async def _walk_members(
         new, reached = await settle(here.dev.walk(here, names))
         return new, reached, here
     except OSError as e:
-        reason = e
+        reason = _bare(e)
     for member in head.mounts[1:] if head is not None else ():
         try:
             new, reached = await settle(member.to.dev.walk(member.to, names))
             return new, reached, member.to
         except OSError as e:
-            reason = e
+            reason = _bare(e)
     raise WalkError(reason, done)
+
+
+def _bare(e: OSError) -> OSError:
+    """An error that can be kept: with its traceback it would keep every Chan of the failed walk, too."""
+    return e.with_traceback(None)
 
 
 def _first_mount(pgrp: Pgrp | None, base: Chan, reached: list[Qid], last: int) -> tuple[int, Mhead] | None:

@@ -27,6 +27,7 @@ from nsh.kern.dev import Device
 from nsh.kern.env import Egrp
 from nsh.kern.fgrp import Fgrp
 from nsh.kern.pgrp import Pgrp
+from nsh.kern.qidmap import QidMap
 from nsh.kern.sys import Syscalls
 from nsh.p9.const import ORDWR
 
@@ -226,6 +227,7 @@ class System:
     ``devices``: for each device letter a `Device` class, or where to find it ("module:Class"), which
     is then imported when the device is first attached. ``eve``: the user who owns the devices.
     ``shell``: runs a command text as a process, for those who are given commands (mount, styxlisten).
+    ``qids``: how qids look to clients of exports;
     ``ndb``: a file that says which addresses there are, and where; None: the real network.
     """
 
@@ -234,6 +236,7 @@ class System:
         self.boottime = int(time.time())
         self.shell: Callable[[Proc, str], Coroutine[Any, Any, str]] | None = None
         self.ndb: str | None = None
+        self.qids = QidMap()
         self.procs: dict[int, Proc] = {}
         self._classes: dict[str, str | type[Device]] = dict(devices)
         self._devices: dict[str, Device] = {}

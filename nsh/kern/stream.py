@@ -113,7 +113,7 @@ class ChanStream:
                 if self._receiver is not None:
                     self._receiver.received(data)
         except OSError as e:
-            reason = e
+            reason = e.with_traceback(None)
         self._end(reason)
 
     async def _writer(self) -> None:
@@ -132,7 +132,7 @@ class ChanStream:
                 if not self._closing:
                     await self._wake.wait()
         except OSError as e:
-            reason = e
+            reason = e.with_traceback(None)
         self._end(reason)
 
     def _end(self, reason: Exception | None) -> None:

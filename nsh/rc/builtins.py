@@ -58,7 +58,7 @@ async def cd(sh: Shell, args: list[str]) -> str:
         try:
             await sh.proc.chdir(name)
         except OSError as e:
-            reason = reason or e
+            reason = reason or e.with_traceback(None)
             continue
         if name != target:
             await sh.proc.print(f"{name}\n")
@@ -84,7 +84,7 @@ async def dot(sh: Shell, args: list[str]) -> str | None:
             text = await sh.read_file(f"{place}/{name}" if place else name)
             break
         except OSError as e:
-            reason = reason or e
+            reason = reason or e.with_traceback(None)
     else:
         raise RcError(f". cannot open {about(name, reason)}" if reason else f". cannot find {name}")
     saved = [("0", sh.var.swap("0", [name])), ("*", sh.var.swap("*", words[1:]))]

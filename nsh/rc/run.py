@@ -331,13 +331,17 @@ class Shell:
 
     async def wait_for(self, child: Proc, task: asyncio.Task[str]) -> str:
         """The exit status of a child. If it has been killed, that is no reason to end here, too."""
+        me = asyncio.current_task()
         try:
             status = await task
         except asyncio.CancelledError:
-            me = asyncio.current_task()
             if me is not None and me.cancelling():
+                self.status = "interrupted"
                 raise
             return "killed"
+        if me is not None and me.cancelling():
+            self.status = status  # it ended in its own way when we were told to end
+            raise asyncio.CancelledError(spawn.INTERRUPT)
         spawn.forgive()
         return status
 

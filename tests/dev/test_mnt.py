@@ -152,6 +152,23 @@ async def test_after_the_last_unmount_the_connection_is_hung_up() -> None:
     await stop(p, host)
 
 
+async def test_names_that_were_missing_do_not_keep_the_connection() -> None:
+    """An error that is caught must not hold on to the files of the walk until the collector runs."""
+    host = await Host.start(await world("d/"))
+    p = await mounted(host)
+    gc.disable()
+    try:
+        for name in ("/mnt/h/nosuch", "/mnt/h/d/nosuch", "/mnt/h/nosuch/x"):
+            assert "exist" in await failure(p.stat(name))
+        await make(p, "/mnt/h/new")
+        await p.unmount(None, "/mnt/h")
+        async with asyncio.timeout(5):
+            await host.servers[0].proc.wait()
+    finally:
+        gc.enable()
+    await stop(p, host)
+
+
 @pytest.mark.parametrize("unmount_first", [True, False])
 async def test_an_open_descriptor_keeps_the_connection(unmount_first: bool) -> None:
     host = await Host.start(await world())
@@ -374,6 +391,9 @@ def entry(name: str) -> bytes:
     ("data", "error"),
     [
         (b"\x05\0abc", "invalid directory entry received from server"),
+        (entry(".."), "bad character in file name: .."),
+        (entry("."), "bad character in file name: ."),
+        (entry(""), "bad character in file name: ''"),
         (entry("a/b"), "bad character in file name: a/b"),
         (entry("a\tb"), "bad character in file name: 'a\tb'"),
     ],

@@ -6,10 +6,11 @@ import pytest
 
 from nsh import errors
 from nsh.kern.chan import settle
-from nsh.kern.export import Export, File, QidMap
+from nsh.kern.export import Export, File
 from nsh.kern.mnt import MAFTER, MCREATE, MREPL
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
+from nsh.kern.qidmap import QidMap
 from nsh.p9.const import OREAD, OWRITE
 from nsh.p9.stat import Dir, unpack_dirs
 from tests.kern.world import world
@@ -94,14 +95,32 @@ async def test_unions_are_listed_with_the_qids_of_their_members() -> None:
     assert listed == {n: (await walk(e, n)).qid.path for n in ("f", "g")}
 
 
-def test_big_qids_are_numbered_and_stay_the_same() -> None:
+async def test_every_client_sees_the_same_qids_in_whatever_order_it_looks() -> None:
+    p = await world("x/", "x/m/", "x/n/")
+    for name in ("m", "n"):
+        await p.bind("#R", f"/mnt/x/{name}", MREPL | MCREATE)
+        p.close(await p.create(f"/mnt/x/{name}/f", OWRITE, 0o666))
+    one, other = await exported(p, "/mnt/x"), await exported(p, "/mnt/x")
+    seen = [(await walk(one, name, "f")).qid for name in ("m", "n")]
+    assert [(await walk(other, name, "f")).qid for name in ("n", "m")] == seen[::-1]
+
+
+async def test_big_qids_are_unique_and_stay_the_same() -> None:
+    p = await world("f")
+    c = await namec(p, "/mnt/f", Access.ACCESS)
     qids = QidMap()
-    big = [1 << 60, 1 << 61, (1 << 60) + 1]
-    seen = [qids.path(0, path) for path in big]
-    assert len(set(seen)) == 3
-    assert [qids.path(0, path) for path in big] == seen
-    assert qids.path(0, 5) == 5
-    assert qids.path(3, 5) not in {5, *seen}
+    assert qids.path(c, 5) == 5
+    big = [1 << 60, 1 << 61, (1 << 60) + 1, *((n << 48) + 7 for n in range(1, 70000))]
+    seen = [qids.path(c, path) for path in big]
+    assert len({*seen, 5}) == len(big) + 1
+    assert [qids.path(c, path) for path in big] == seen
+
+
+async def test_a_file_cannot_be_renamed_to_what_could_not_be_created() -> None:
+    p = await world("x/", "x/f")
+    e = await exported(p, "/mnt/x")
+    with pytest.raises(errors.Ebadchar):
+        await e.wstat(await walk(e, "f"), Dir.dont_touch(name="a\nb"))
 
 
 async def test_creation_follows_the_flags_of_the_exporter() -> None:

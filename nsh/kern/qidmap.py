@@ -1,0 +1,61 @@
+"""QidMap: qids that are unique across the files of many devices and servers.
+
+What a name space shows comes from many trees, and each numbers its files for itself: two files may have
+the same qid.path. Whoever sees them through one export, and cp, du, mv and FUSE do, must be able to tell
+them apart. So qids are rewritten on their way out, the same way for every client and for as long as the
+system runs.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from nsh.p9.stat import Qid
+
+if TYPE_CHECKING:
+    from nsh.kern.chan import Chan
+    from nsh.kern.dev import Device
+
+_BITS = 48
+_MASK = (1 << _BITS) - 1
+_TREES = 0xFFFF
+_SIZE = struct.Struct("<H")
+_PATH = struct.Struct("<Q")
+_PATH_AT = 2 + 2 + 4 + 1 + 4  # where qid.path is in a packed stat record (stat(5))
+
+
+class QidMap:
+    """Unique qid.path values.
+
+    A path is cut into its low 48 bits, in which nearly all servers number their files, and the rest. Each
+    (tree, rest) that is met gets a number, which takes the place of the rest; the first one gets 0, so its
+    paths stay what they are. When these numbers are used up, paths are numbered one by one.
+    """
+
+    def __init__(self) -> None:
+        self._trees: dict[tuple[Device, int, int], int] = {}
+        self._singles: dict[tuple[int, int], int] = {}
+
+    def path(self, c: Chan, path: int) -> int:
+        """What stands for ``path`` of the tree that ``c`` is in."""
+        number = self._trees.setdefault((c.dev, c.instance, path >> _BITS), len(self._trees))
+        if number < _TREES:
+            return number << _BITS | path & _MASK
+        return _TREES << _BITS | self._singles.setdefault((number, path), len(self._singles))
+
+    def qid(self, c: Chan) -> Qid:
+        """The qid of ``c`` as others see it."""
+        return c.qid._replace(path=self.path(c, c.qid.path))
+
+    def entries(self, c: Chan, data: bytes) -> bytes:
+        """Packed directory entries that were read from ``c``, with their qids as others see them."""
+        if c.dev.small_qids and self._trees.get((c.dev, c.instance, 0)) == 0:
+            return data
+        out = bytearray(data)
+        at = 0
+        while at < len(out):
+            (path,) = _PATH.unpack_from(out, at + _PATH_AT)
+            _PATH.pack_into(out, at + _PATH_AT, self.path(c, path))
+            at += 2 + _SIZE.unpack_from(out, at)[0]
+        return bytes(out)
