@@ -84,6 +84,12 @@ Send = Callable[[list[Buffer]], None]
 
 MAXFIDS = 65536
 MAXREQUESTS = 8192
+MAXHELD = 4 << 20
+"""Bytes of requests that may wait, or one message if that is longer; what would exceed it is refused.
+
+Not held back, which would let the client wait too: what ends the waiting, a Tflush or a read of the same
+pipe, may stand behind it.
+"""
 MAXQUEUED = 4 << 20
 """Bytes of replies after which `Session.feed` stops and wants to be called again."""
 
@@ -110,11 +116,14 @@ class _Fid(Generic[F]):
 class _Waiting:
     """A request whose coroutine is under way."""
 
-    __slots__ = ("end", "fid", "flushes", "handle", "live", "message", "session")
+    __slots__ = ("end", "fid", "flushes", "handle", "live", "message", "session", "size")
 
-    def __init__(self, session: Session[Any], message: Any, fid: _Fid[Any] | None, end: _End) -> None:
+    def __init__(
+        self, session: Session[Any], message: Any, size: int, fid: _Fid[Any] | None, end: _End
+    ) -> None:
         self.session = session
         self.message = message
+        self.size = size  # of the message, in bytes
         self.fid = fid
         self.end = end
         self.handle: Handle | None = None
@@ -149,6 +158,7 @@ class Session(Generic[F]):
         self._fids: dict[int, _Fid[F]] = {}
         self._reserved: set[int] = set()  # fid numbers that a waiting request is about to fill or to free
         self._pending: dict[int, _Waiting] = {}  # by tag; under a Tflush's tag, what it waits for
+        self._room = max(MAXHELD, msize)  # bytes of requests that may still come to wait
         self._out: list[Buffer] = []
         self._queued = 0
         self._feeding = False
@@ -185,7 +195,7 @@ class Session(Generic[F]):
         self._feeding, self._queued, self.stalled = True, 0, False
         try:
             for frame in self._framer.feed(data):
-                self._request(msg.decode(frame))
+                self._request(msg.decode(frame), len(frame))
                 if self._queued >= MAXQUEUED:
                     self.stalled = True
                     break
@@ -205,7 +215,7 @@ class Session(Generic[F]):
 
     # --- one request ---
 
-    def _request(self, message: Message) -> None:
+    def _request(self, message: Message, size: int) -> None:
         kind = type(message)
         tag = message.tag
         steps = _steps.get(kind)
@@ -218,9 +228,11 @@ class Session(Generic[F]):
         else:
             begin, end = steps
             try:
+                if size > self._room or len(self._pending) >= MAXREQUESTS:
+                    self._refuse(message)
                 fid, value = begin(self, message)
                 if type(value) is CoroutineType:
-                    self._wait(message, fid, value, end)
+                    self._wait(message, size, fid, value, end)
                 else:
                     end(self, message, fid, value)
             except Exception as e:
@@ -252,15 +264,26 @@ class Session(Generic[F]):
 
     # --- requests that wait, and their end ---
 
-    def _wait(self, message: Message, fid: _Fid[F] | None, work: Coroutine[Any, Any, Any], end: _End) -> None:
-        if len(self._pending) >= MAXREQUESTS:
-            work.close()
-            if type(message) is msg.Tremove and fid is not None:
-                del self._fids[message.fid]
+    def _refuse(self, message: Message) -> None:
+        """Raise `Elimit`, since too much waits, for any request that might wait too.
+
+        That is before the `Files` is called: a coroutine cannot be thrown away unseen, for it may have
+        another in it.
+        """
+        if type(message) is msg.Tclunk:
+            return
+        if type(message) is msg.Tremove:
+            fid = self._fids.pop(message.fid, None)
+            if fid is not None:
                 self._drop(fid)
-            raise Elimit
-        waiting = _Waiting(self, message, fid, end)
+        raise Elimit(None if len(self._pending) >= MAXREQUESTS else "too much data waits on this connection")
+
+    def _wait(
+        self, message: Message, size: int, fid: _Fid[F] | None, work: Coroutine[Any, Any, Any], end: _End
+    ) -> None:
+        waiting = _Waiting(self, message, size, fid, end)
         self._pending[message.tag] = waiting
+        self._room -= size
         if fid is not None:
             fid.busy += 1
         self._hold(message, fid)
@@ -295,6 +318,7 @@ class Session(Generic[F]):
 
     def _finished(self, waiting: _Waiting, value: Any, error: BaseException | None) -> None:
         message, fid = waiting.message, waiting.fid
+        self._room += waiting.size
         if waiting.live:
             self._answer(waiting, value, error)
         elif error is None:

@@ -22,6 +22,7 @@ from nsh.p9.msg import (
     Rstat,
     Rversion,
     Rwalk,
+    Rwrite,
     Tattach,
     Tclunk,
     Tcreate,
@@ -32,6 +33,7 @@ from nsh.p9.msg import (
     Tstat,
     Tversion,
     Twalk,
+    Twrite,
 )
 
 from .memfs import Server
@@ -209,6 +211,65 @@ def test_a_connection_has_a_bound_on_its_requests(blocked: Server, monkeypatch: 
     assert blocked.feed(Tflush(8, 5)) == []
     blocked.turn()
     assert blocked.feed(READ._replace(tag=7)) == []
+
+
+def test_the_bytes_of_the_requests_that_wait_have_a_bound(blocked: Server) -> None:
+    """What a client may make the server keep does not grow with the number of its requests."""
+    blocked.split = False
+    blocked.rpc(Tversion(NOTAG, 1 << 20, "9P2000"))
+    blocked.rpc(Tattach(1, 0, NOFID, "glenda", ""))
+    blocked.rpc(Twalk(1, 0, 1, ("file",)))
+    blocked.rpc(Topen(1, 1, ORDWR))
+    blocked.tree.slow.add("write")
+    large = [Twrite(tag, 1, 0, bytes(1 << 19)) for tag in range(10, 30)]
+    refused = blocked.feed(*large)
+    assert blocked.session.outstanding == 7
+    assert refused == [Rerror(tag, "too much data waits on this connection") for tag in range(17, 30)]
+    # what may end the waiting is small, and still taken
+    assert blocked.feed(READ, Tflush(6, 10)) == []
+    assert blocked.turn() == [Rflush(6)]
+    assert blocked.feed(large[-1]) == []
+    blocked.turn()
+    assert [type(r) for r in blocked.release()] == [Rwrite] * 6 + [Rread, Rwrite]
+    blocked.tree.slow.clear()
+    assert blocked.feed(*large) == [Rwrite(m.tag, len(m.data)) for m in large]
+
+
+def test_what_a_tversion_aborts_counts_until_it_has_ended(blocked: Server) -> None:
+    """Else a client could fill the memory of a server that takes its time to cancel."""
+    blocked.split = False
+    open_again = (Tattach(1, 0, NOFID, "glenda", ""), Twalk(1, 0, 1, ("file",)), Topen(1, 1, ORDWR))
+    large = [Twrite(tag, 1, 0, bytes(1 << 19)) for tag in range(10, 17)]
+    blocked.tree.slow.add("write")
+    for m in (Tversion(NOTAG, 1 << 20, "9P2000"), *open_again):
+        blocked.feed(m)
+    assert blocked.feed(*large) == []
+    for m in (Tversion(NOTAG, 1 << 20, "9P2000"), *open_again):
+        blocked.feed(m)
+    assert [type(r) for r in blocked.feed(*large)] == [Rerror] * 7
+    blocked.turn()
+    assert blocked.feed(*large) == []
+    blocked.turn()
+    assert [type(r) for r in blocked.release()] == [Rwrite] * 7
+
+
+def test_what_a_refused_request_would_have_done_was_not_begun(
+    blocked: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coroutine with another in it cannot be thrown away in silence: Python says it was not awaited."""
+
+    def read(*_: object) -> Any:
+        begun.append(1)
+        return blocked.tree.later(lambda: b"")
+
+    begun: list[int] = []
+    monkeypatch.setattr("nsh.p9.server.MAXREQUESTS", 1)
+    monkeypatch.setattr(blocked.tree, "read", read)
+    blocked.feed(READ)
+    assert blocked.feed(READ._replace(tag=6)) == [Rerror(6, "too many requests on this connection")]
+    assert begun == [1]
+    assert blocked.rpc(Tclunk(6, 1)) == Rclunk(6)
+    blocked.release()
 
 
 def test_what_the_server_cancels_itself_is_answered(blocked: Server) -> None:
