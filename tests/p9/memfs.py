@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar
 
-from nsh.errors import Eexist, Enonexist, Enotdir, Enotempty, Eperm, Etoosmall
+from nsh.errors import Eexist, Enonexist, Enospace, Enotdir, Enotempty, Eperm, Etoosmall
 from nsh.p9.const import DMDIR, ORCLOSE, OTRUNC, QTDIR
 from nsh.p9.files import Soon
 from nsh.p9.frame import Framer
@@ -20,6 +20,9 @@ from nsh.p9.server import Done, Session
 from nsh.p9.stat import Dir, Qid
 
 T = TypeVar("T")
+
+MAXFILE = 16 << 20
+"""Bytes that a file can have: any offset may be written to, and what lies before it takes memory."""
 
 
 class Node:
@@ -160,6 +163,8 @@ class Tree:
         return self.does("write", lambda: self.writing(f, data, offset))
 
     def writing(self, f: Fid, data: memoryview, offset: int) -> int:
+        if offset + len(data) > MAXFILE:
+            raise Enospace
         old = f.node.data.ljust(offset, b"\0")
         f.node.data = old[:offset] + data + old[offset + len(data) :]
         return len(data)
