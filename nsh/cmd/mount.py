@@ -35,7 +35,7 @@ async def connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
     ``service``: of an address that names none; ``unasked``: the server need not prove who it is.
     """
     if server.startswith("{") and server.endswith("}"):
-        return await run_server(p, server[1:-1])
+        return (await run_server(p, server[1:-1]))[0]
     if "!" not in server:
         try:
             fd = await p.open(server, ORDWR)
@@ -57,8 +57,10 @@ async def connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
     return c
 
 
-async def run_server(p: Proc, command: str) -> Chan:
-    """Run a shell command with one end of a pipe as its descriptor 0; returns the other end, open.
+async def run_server(p: Proc, command: str) -> tuple[Chan, Proc]:
+    """Run a shell command with one end of a pipe as its descriptor 0.
+
+    Returns the other end, open, and the process.
 
     Errors: `P9Error` when there is no shell.
     """
@@ -69,4 +71,4 @@ async def run_server(p: Proc, command: str) -> Chan:
     child.fgrp.put(0, theirs)
     child.atexit(p.leader.atexit(child.kill))
     child.start(lambda child: run(child, command))
-    return ours
+    return ours, child

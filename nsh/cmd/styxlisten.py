@@ -1,5 +1,6 @@
 """styxlisten: serve files to all who connect to an address."""
 
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from nsh.cmd import Fail, complain
@@ -53,6 +54,7 @@ async def main(p: Proc, argv: list[str]) -> str:
 
     server = listen(p, argv, listener, welcome)
     server.atexit(source.close)
+    source.atexit(server.kill)
     server.authenticated = "A" not in options
     return await server.wait() if "s" in options else ""
 
@@ -67,6 +69,9 @@ class Source(Protocol):
     def close(self) -> None:
         """No client will come any more."""
 
+    def atexit(self, stop: Callable[[], None]) -> None:
+        """Call ``stop`` when there are no files any more."""
+
 
 class Exported:
     """A directory of this name space: served as it is."""
@@ -80,20 +85,30 @@ class Exported:
     def close(self) -> None:
         """There is nothing to give back."""
 
+    def atexit(self, stop: Callable[[], None]) -> None:
+        """A directory stays."""
+
 
 class Relayed:
     """What a command serves at the other end of a pipe: every client is an attach of its own there."""
 
-    def __init__(self, p: Proc, pipe: Chan) -> None:
+    def __init__(self, p: Proc, pipe: Chan, server: Proc) -> None:
         self._driver = cast(MountDriver, p.system.device("M"))
         self._user = p.user
         self._pipe = pipe
+        self._server = server
 
     async def root(self) -> Chan:
         return await self._driver.connect(self._pipe, self._user, "")
 
     def close(self) -> None:
         self._pipe.close()
+
+    def atexit(self, stop: Callable[[], None]) -> None:
+        if self._server.status is None:
+            self._server.atexit(stop)
+        else:
+            stop()
 
 
 async def _source(p: Proc, command: list[str]) -> Source:
@@ -103,4 +118,4 @@ async def _source(p: Proc, command: list[str]) -> Source:
     """
     if len(command) == 2 and command[0] == "export":
         return Exported(await exported(p, command[1]))
-    return Relayed(p, await run_server(p, command_text(command)))
+    return Relayed(p, *await run_server(p, command_text(command)))

@@ -24,6 +24,7 @@ from nsh import errors
 from nsh.dev.host import host_path
 from nsh.dev.hostfd import HostFdDevice
 from nsh.kern.chan import Chan, settle
+from nsh.kern.namec import cross
 from nsh.kern.proc import Proc
 from nsh.kern.stream import write_all
 from nsh.p9.const import OWRITE
@@ -169,9 +170,10 @@ async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes
     return _status(code)
 
 
-def host_directory(p: Proc) -> str:
-    """The directory of the host that the current directory of ``p`` is, or ``/``."""
-    return host_path(p.dot) or "/"
+def host_directory(p: Proc) -> str | None:
+    """The directory of the host that is seen at the current directory of ``p``; None if there is none."""
+    seen, _ = cross(p.dot, p.pgrp)
+    return host_path(seen)
 
 
 def _status(code: int) -> str:
@@ -199,7 +201,12 @@ def _plan(p: Proc) -> Plan:
 
 
 def _launch(
-    path: str, argv: list[str], environ: Mapping[bytes, bytes], cwd: str, targets: dict[int, int], group: bool
+    path: str,
+    argv: list[str],
+    environ: Mapping[bytes, bytes],
+    cwd: str | None,
+    targets: dict[int, int],
+    group: bool,
 ) -> int:
     """Start a program; returns its process id. ``group``: it leads a process group of its own."""
     actions: list[tuple[int, ...]] = []
@@ -241,14 +248,23 @@ def _reopen(fd: int) -> int:
 
 
 @contextlib.contextmanager
-def _standing_in(directory: str) -> Iterator[None]:
+def _standing_in(directory: str | None) -> Iterator[None]:
     """Have ``directory`` as the working directory of the whole process, which posix_spawn cannot set.
 
+    None is a directory that has been removed: what a program that is started there reads from its
+    descriptors it can still filter, but a relative name is nothing, instead of a file of another place.
     Nothing else runs in between but threads, and they use whole names only.
     """
     home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.chdir(directory)
+        if directory is None:
+            import tempfile
+
+            nowhere = tempfile.mkdtemp(prefix="nsh-nowhere-")
+            os.chdir(nowhere)
+            os.rmdir(nowhere)
+        else:
+            os.chdir(directory)
         try:
             yield
         finally:

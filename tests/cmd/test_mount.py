@@ -225,6 +225,15 @@ async def test_one_command_serves_all_clients_of_styxlisten() -> None:
     await end(b, a)
 
 
+async def test_styxlisten_ends_with_the_command_that_serves() -> None:
+    p = await with_shell()
+    await served(p, "{sleep 0.1}")
+    async with asyncio.timeout(5):
+        while len(p.system.procs) > 1:
+            await asyncio.sleep(0.01)
+    await end(p)
+
+
 async def test_listen_runs_a_command_for_each_caller_at_once() -> None:
     a, b = await with_shell(), await with_shell()
     address = f"tcp!127.0.0.1!{await free_port(a)}"

@@ -41,7 +41,15 @@ async def test_a_pipeline_mixes_both_kinds() -> None:
 
 async def test_a_host_program_stands_where_the_shell_stands(tmp_path: Path) -> None:
     assert await out(f"cd {tmp_path}\nsh -c pwd\n") == f"{tmp_path}\n"
-    assert await out("cd '#s'\nsh -c pwd\n") == "/\n"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "f").touch()
+    (tmp_path / "m").mkdir()
+    assert await out(f"cd {tmp_path}\nbind a m\ncd m\nsh -c ls\n") == "f\n"
+
+
+async def test_a_host_program_below_what_is_not_the_hosts_has_no_files_by_relative_names() -> None:
+    assert await out("cd '#s'\necho abc | tr a x\n") == "xbc\n"
+    assert await out("cd '#s'\nsh -c 'echo x >f' >[2]/dev/null || echo refused\n") == "refused\n"
 
 
 async def test_a_host_program_gets_the_variables_and_functions() -> None:
