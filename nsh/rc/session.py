@@ -128,6 +128,7 @@ class Session:
             sh.file = "stdin"
         p.args = ["nsh", *([options.file] if options.file else []), *options.args]
         self._front: asyncio.Task[None] | None = None
+        self._ended_by: int | None = None
         self._before: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> int:
@@ -142,7 +143,8 @@ class Session:
             me = asyncio.current_task()
             if me is not None and me.cancelling():
                 raise
-            status = ""  # a signal that nobody handles ends a script quietly
+            # as rc does: what counts is whether the signal cut something short
+            return 0 if sh.true or self._ended_by is None else 128 + self._ended_by
         finally:
             await self._end()
         return exit_number(status)
@@ -292,6 +294,7 @@ class Session:
             if self._front is not None:
                 self._front.cancel(INTERRUPT)
         elif name in _ENDING:
+            self._ended_by = int(_NOTES[name])
             self._main.cancel(INTERRUPT if name == "sigint" else None)
 
     # --- the end -------------------------------------------------------------------------------

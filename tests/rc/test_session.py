@@ -95,6 +95,7 @@ def test_a_signal_ends_a_script_and_what_it_runs(number: signal.Signals) -> None
         child = int(process.stdout.readline())
         process.send_signal(number)
         assert process.stdout.read() == ""
+    assert process.returncode == 128 + number
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
 
