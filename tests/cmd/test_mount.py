@@ -228,9 +228,9 @@ async def test_one_command_serves_all_clients_of_styxlisten() -> None:
 async def test_styxlisten_ends_with_the_command_that_serves() -> None:
     p = await with_shell()
     await served(p, "{sleep 0.1}")
+    [listener] = [q for q in p.system.procs.values() if q.args[:1] == ["styxlisten"]]
     async with asyncio.timeout(5):
-        while len(p.system.procs) > 1:
-            await asyncio.sleep(0.01)
+        await listener.wait()
     await end(p)
 
 
