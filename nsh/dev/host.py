@@ -1,9 +1,12 @@
 """`#U`, fs(3): the files of the host, as they are.
 
-A Chan of this device holds the file's name on the host. Symbolic links are followed, except where the
-link itself is meant (remove, rename) or leads nowhere; ``..`` takes the last element of the name off,
-so it leads back out of a link. Owners and groups are shown by name. A name that is not UTF-8 keeps its
-bytes.
+A Chan of this device holds the file's name on the host, which follows when the file, or a directory above
+it, is renamed through this device. When others rename files nothing is mistaken: before anything is done
+to a file, what has its name is compared with what was walked to (`HostDevice._there`).
+
+Symbolic links are followed, except where the link itself is meant (remove, rename) or leads nowhere;
+``..`` takes the last element of the name off, so it leads back out of a link. Owners and groups are
+shown by name. A name that is not UTF-8 keeps its bytes.
 
 Nothing here waits in the event loop: a regular file is read at once when its pages are in memory and
 in a thread when not; a FIFO, a terminal or another device is opened without blocking and read when
@@ -25,15 +28,19 @@ from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from nsh import errors
+from nsh.dev.hostid import HostQids, Node, Nodes
 from nsh.kern.chan import Chan, Maybe
 from nsh.kern.dev import Device, DirReader
 from nsh.kern.proc import System
-from nsh.p9.const import DMDIR, OEXEC, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE, QTDIR, QTFILE
+from nsh.p9.const import DMDIR, OEXEC, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE, QTDIR
 from nsh.p9.stat import Dir, Qid
 
 _FLAGS = {OREAD: os.O_RDONLY, OWRITE: os.O_WRONLY, ORDWR: os.O_RDWR, OEXEC: os.O_RDONLY}
 _ALWAYS = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-_INO_BITS = 48
+_KEPT = DMDIR | 0o777
+"""Those bits of a mode that the host can keep, and that do not endanger it."""
+_END = (1 << 63) - 1
+"""Where the host's offsets end."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,7 +50,7 @@ RETRY = 0.05
 
 def host_path(c: Chan) -> str | None:
     """The name on the host of the file ``c``, None if it is not a host file."""
-    return c.aux.path if isinstance(c.dev, HostDevice) else None
+    return c.aux.node.path if isinstance(c.dev, HostDevice) else None
 
 
 @functools.cache
@@ -77,25 +84,20 @@ def _group_number(name: str) -> int:
         raise errors.P9Error("unknown user or group id") from None
 
 
-def _status(path: str) -> os.stat_result:
+def _status(file: str | int) -> os.stat_result:
     """The state of a file; a link that leads nowhere, or in a circle, stands for itself."""
     try:
-        return os.stat(path)
+        return os.stat(file)
     except OSError as e:
         if e.errno not in (errno.ENOENT, errno.ELOOP):
             raise
-        return os.lstat(path)
+        return os.stat(file, follow_symlinks=False)
 
 
-def _below(path: str, directory: Qid, name: str) -> str:
-    """The host's name of ``name`` in the directory ``path``."""
-    if not directory.type & QTDIR:
-        raise errors.Enotdir()
-    if name == "..":
-        return os.path.dirname(path)
-    if "/" in name or "\0" in name:
-        raise errors.Enonexist()
-    return os.path.join(path, name)
+def _check_mode(mode: int) -> None:
+    """Raise for a mode that the host would not keep: append-only, exclusive use, setuid, ..."""
+    if mode & ~_KEPT:
+        raise errors.P9Error("mode not supported: the host keeps permissions only")
 
 
 class OpenFile:
@@ -121,6 +123,9 @@ class OpenFile:
     def read_at(self, count: int, offset: int) -> Maybe[bytes]:
         """Bytes of a regular file: at once if they are in memory, else by a thread."""
         size = os.fstat(self.fd).st_size
+        count = min(count, _END - offset)
+        if count <= 0:
+            return b""
         if not size:  # a file of /proc, say, that is as long as it turns out to be
             return os.pread(self.fd, count, offset)
         count = min(count, size - offset)
@@ -204,14 +209,19 @@ class OpenFile:
 
 
 class HostFile:
-    """What a Chan stands for: ``path`` on the host, ``file`` when it is open, ``entries`` being read."""
+    """What a Chan stands for: ``node``, its name, ``file`` when it is open, ``entries`` being read."""
 
-    __slots__ = ("entries", "file", "path")
+    __slots__ = ("entries", "file", "node")
 
-    def __init__(self, path: str, file: OpenFile | None = None) -> None:
-        self.path = path
+    def __init__(self, node: Node, file: OpenFile | None = None) -> None:
+        self.node = node
         self.file = file
         self.entries: Generator[bytes, None, None] | None = None
+
+    @property
+    def target(self) -> int | str:
+        """What a call of the host is told to mean this file: its descriptor, else its name."""
+        return self.node.path if self.file is None else self.file.fd
 
 
 def plan9_errors(member: Callable[P, T]) -> Callable[P, T]:
@@ -245,8 +255,8 @@ class HostDevice(Device):
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
-        self._disks: dict[int, int] = {}
-        self._large: dict[tuple[int, int], int] = {}
+        self._qids = HostQids()
+        self._nodes = Nodes()
 
     # --- names ---------------------------------------------------------------------------------
 
@@ -254,79 +264,120 @@ class HostDevice(Device):
     def attach(self, spec: str) -> Chan:
         if spec not in ("", "*"):
             raise errors.Ebadspec()
-        return Chan(self, self._qid(os.stat("/")), self.rootpath(spec), HostFile("/"))
+        qid = self._qids.qid(os.stat("/"), "/")
+        return Chan(self, qid, self.rootpath(spec), HostFile(self._nodes.root))
 
     @plan9_errors
     def walk(self, c: Chan, names: list[str]) -> tuple[Chan | None, list[Qid]]:
-        path: str = c.aux.path
+        node: Node = c.aux.node
+        qid = c.qid if names[:1] == [".."] else self._there(c)[1]  # one may leave what is gone
         qids: list[Qid] = []
-        qid = c.qid if names else self._qid(_status(path))
         for name in names:
             try:
-                path = _below(path, qid, name)
-                qid = self._qid(_status(path))
+                node = self._below(node, qid, name)
+                path = node.path
+                qid = self._qids.qid(_status(path), path)
             except OSError:
                 if not qids:
                     raise
                 return None, qids
             qids.append(qid)
-        return Chan(self, qid, c.path, HostFile(path), c.instance), qids
+        return Chan(self, qid, c.path, HostFile(node), c.instance), qids
 
-    def _qid(self, status: os.stat_result) -> Qid:
-        """The qid of a file: its disk's small number above 48 bits of its inode number."""
-        disk = self._disks.setdefault(status.st_dev, len(self._disks))
-        path = disk << _INO_BITS | status.st_ino
-        if status.st_ino >> _INO_BITS:
-            key = (status.st_dev, status.st_ino)
-            path = 1 << 63 | self._large.setdefault(key, len(self._large))
-        vers = (status.st_mtime_ns ^ status.st_mtime_ns >> 32 ^ status.st_size) & 0xFFFFFFFF
-        return Qid(QTDIR if unix.S_ISDIR(status.st_mode) else QTFILE, vers, path)
+    def _below(self, node: Node, qid: Qid, name: str) -> Node:
+        """The node of ``name`` in the directory ``node``."""
+        if not qid.type & QTDIR:
+            raise errors.Enotdir()
+        if "/" in name or "\0" in name:
+            raise errors.Enonexist()
+        return self._nodes.child(node, name)
 
-    def _dir(self, name: str, status: os.stat_result) -> Dir:
+    def _there(self, c: Chan) -> tuple[os.stat_result, Qid]:
+        """The state of what has the name of ``c``, and its qid, if that is still the file of ``c``.
+
+        Errors: `Enonexist`, also when another file has the name now.
+        """
+        host: HostFile = c.aux
+        if host.node.gone:
+            raise errors.Enonexist()
+        path = host.node.path
+        status = _status(path)
+        qid = self._qids.qid(status, path)
+        if host.file is not None:
+            same = os.path.samestat(status, os.fstat(host.file.fd))
+        else:
+            same = self._same(c, status, qid)
+        if not same:
+            raise errors.Enonexist()
+        return status, qid
+
+    def _same(self, c: Chan, status: os.stat_result, qid: Qid) -> bool:
+        """Is the file with this state and ``qid`` the one that ``c`` walked to? As far as its disk knows."""
+        return qid.path == c.qid.path or not self._qids.lasting(status)
+
+    def _dir(self, name: str, status: os.stat_result, qid: Qid) -> Dir:
         mode = status.st_mode & 0o777 | (DMDIR if unix.S_ISDIR(status.st_mode) else 0)
         length = status.st_size if unix.S_ISREG(status.st_mode) else 0
         times = (_seconds(status.st_atime), _seconds(status.st_mtime))
         uid = user_name(status.st_uid)
         gid = group_name(status.st_gid)
-        return Dir(ord(self.letter), 0, self._qid(status), mode, *times, length, name, uid, gid, uid)
+        return Dir(ord(self.letter), 0, qid, mode, *times, length, name, uid, gid, uid)
 
     # --- open files ----------------------------------------------------------------------------
 
     @plan9_errors
     def open(self, c: Chan, mode: int) -> Maybe[Chan]:
-        path: str = c.aux.path
+        node: Node = c.aux.node
+        if node.gone:
+            raise errors.Enonexist()
+        path = node.path
+        if mode & ORCLOSE and not os.access(os.path.dirname(path), os.W_OK | os.X_OK, effective_ids=True):
+            raise errors.Eperm()
         if c.qid.type & QTDIR:
-            return self._opened(c, path, self._open_directory(path, mode), mode)
+            return self._reopened(c, self._open_directory(path, mode), mode)
         if mode & 3 == OEXEC and not os.access(path, os.X_OK, effective_ids=True):
             raise errors.Eperm()
-        flags = _FLAGS[mode & 3] | _ALWAYS | (os.O_TRUNC if mode & OTRUNC else 0)
         try:
-            fd = os.open(path, flags)
+            return self._reopened(c, os.open(path, _FLAGS[mode & 3] | _ALWAYS), mode)
         except OSError as e:
             if e.errno == errno.ENXIO and unix.S_ISFIFO(os.stat(path).st_mode):
-                return self._open_fifo(c, flags, mode)
+                return self._open_fifo(c, mode)
             raise
-        return self._opened(c, path, fd, mode)
 
     def _open_directory(self, path: str, mode: int) -> int:
         if mode & ~ORCLOSE not in (OREAD, OEXEC):
             raise errors.Eperm()
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    async def _open_fifo(self, c: Chan, flags: int, mode: int) -> Chan:
+    async def _open_fifo(self, c: Chan, mode: int) -> Chan:
         """Open a FIFO for writing; waits until somebody has it open for reading."""
         while True:
             await asyncio.sleep(RETRY)
             try:
-                return self._opened(c, c.aux.path, os.open(c.aux.path, flags), mode)
+                fd = os.open(c.aux.node.path, _FLAGS[mode & 3] | _ALWAYS)
             except OSError as e:
                 if e.errno != errno.ENXIO:
                     raise
+            else:
+                return self._reopened(c, fd, mode)
 
-    def _opened(self, c: Chan, path: str, fd: int, mode: int) -> Chan:
+    def _reopened(self, c: Chan, fd: int, mode: int) -> Chan:
+        """``c``, opened with ``fd``: which is looked at before anything is done to the file."""
+        try:
+            status = os.fstat(fd)
+            if not self._same(c, status, self._qids.qid(status, fd)):
+                raise errors.Enonexist()
+            if mode & OTRUNC and unix.S_ISREG(status.st_mode):
+                os.truncate(fd if mode & 3 in (OWRITE, ORDWR) else c.aux.node.path, 0)
+        except BaseException:
+            os.close(fd)
+            raise
+        return self._opened(c, c.aux.node, fd, mode)
+
+    def _opened(self, c: Chan, node: Node, fd: int, mode: int) -> Chan:
         status = os.fstat(fd)
-        c.qid = self._qid(status)
-        c.aux = HostFile(path, OpenFile(fd, status.st_mode))
+        c.qid = self._qids.qid(status, fd)
+        c.aux = HostFile(node, OpenFile(fd, status.st_mode))
         c.mode = mode
         return c
 
@@ -335,8 +386,10 @@ class HostDevice(Device):
         """Create a file; it gets those of the permissions that the directory has and the umask leaves."""
         if name in ("", ".", "..") or "/" in name:
             raise errors.Efilename()
-        path = os.path.join(c.aux.path, name)
-        allowed = os.stat(c.aux.path).st_mode & 0o777
+        _check_mode(perm)
+        allowed = self._there(c)[0].st_mode & 0o777
+        parent: Node = c.aux.node
+        path = os.path.join(parent.path, name)
         if perm & DMDIR:
             if mode & ~ORCLOSE not in (OREAD, OEXEC):
                 raise errors.Eperm()
@@ -345,7 +398,8 @@ class HostDevice(Device):
         else:
             flags = _FLAGS[mode & 3] | _ALWAYS | os.O_CREAT | os.O_EXCL
             fd = os.open(path, flags, perm & 0o777 & (~0o666 | allowed))
-        return self._opened(Chan(self, c.qid, c.path, None, c.instance), path, fd, mode)
+        made = Chan(self, c.qid, c.path, None, c.instance)
+        return self._opened(made, self._nodes.new(parent, name), fd, mode)
 
     @plan9_errors
     def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
@@ -378,7 +432,7 @@ class HostDevice(Device):
                         status = entry.stat(follow_symlinks=False)
                     except OSError:
                         continue
-                yield self._dir(entry.name, status).pack()
+                yield self._dir(entry.name, status, self._qids.qid(status, entry.name, fd)).pack()
 
     @plan9_errors
     def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
@@ -391,11 +445,11 @@ class HostDevice(Device):
         host: HostFile = c.aux
         if host.entries is not None:
             host.entries.close()
-        if host.file is not None:
-            host.file.close()
-        if c.mode & ORCLOSE:
+        if c.mode & ORCLOSE:  # while it is open no other file can be taken for it
             with contextlib.suppress(OSError):
                 self.remove(c)
+        if host.file is not None:
+            host.file.close()
 
     def fileno(self, c: Chan) -> int | None:
         """The descriptor of an open file; that of a FIFO or a device does not block."""
@@ -406,16 +460,20 @@ class HostDevice(Device):
     @plan9_errors
     def stat(self, c: Chan) -> Dir:
         host: HostFile = c.aux
-        status = os.fstat(host.file.fd) if host.file is not None else _status(host.path)
-        return self._dir(os.path.basename(host.path) or "/", status)
+        if host.file is None:
+            return self._dir(host.node.name, *self._there(c))
+        status = os.fstat(host.file.fd)
+        return self._dir(host.node.name, status, self._qids.qid(status, host.file.fd))
 
     @plan9_errors
     def remove(self, c: Chan) -> None:
-        path: str = c.aux.path
-        if unix.S_ISDIR(os.lstat(path).st_mode):
-            os.rmdir(path)
+        self._there(c)
+        node: Node = c.aux.node
+        if unix.S_ISDIR(os.lstat(node.path).st_mode):
+            os.rmdir(node.path)
         else:
-            os.unlink(path)
+            os.unlink(node.path)
+        self._nodes.remove(node)
 
     @plan9_errors
     def wstat(self, c: Chan, d: Dir) -> None:
@@ -424,58 +482,72 @@ class HostDevice(Device):
         changes = {field for field in d.touched() if getattr(d, field) != getattr(old, field)}
         if changes & {"type", "dev", "qid", "uid", "muid"}:
             raise errors.Eperm()
-        if "mode" in changes and (d.mode ^ old.mode) & DMDIR:
-            raise errors.Eperm()
+        if "mode" in changes:
+            if (d.mode ^ old.mode) & DMDIR:
+                raise errors.Eperm()
+            _check_mode(d.mode)
         if "length" in changes and old.mode & DMDIR:
             raise errors.Eperm()
+        if "name" in changes:
+            self._there(c)
         undo: list[Callable[[], object]] = []
         try:
-            self._change(c.aux, d, changes, undo)
+            self._change(c, d, changes, undo)
         except BaseException:
             for back in reversed(undo):
                 with contextlib.suppress(OSError):
                     back()
             raise
 
-    def _change(self, host: HostFile, d: Dir, changes: set[str], undo: list[Callable[[], object]]) -> None:
-        path = host.path
-        was = _status(path)
+    def _change(self, c: Chan, d: Dir, changes: set[str], undo: list[Callable[[], object]]) -> None:
+        host: HostFile = c.aux
+        file = host.target
+        was = _status(file)
         with contextlib.ExitStack() as stack:
             if "length" in changes:
-                fd = os.open(path, os.O_WRONLY | _ALWAYS)
-                stack.callback(os.close, fd)
+                fd = self._writable(c, stack)
             if "gid" in changes:
-                os.chown(path, -1, _group_number(d.gid))
-                undo.append(lambda: os.chown(path, -1, was.st_gid))
+                os.chown(file, -1, _group_number(d.gid))
+                undo.append(lambda: os.chown(file, -1, was.st_gid))
             if "mode" in changes:
-                os.chmod(path, unix.S_IMODE(was.st_mode) & ~0o777 | d.mode & 0o777)
-                undo.append(lambda: os.chmod(path, unix.S_IMODE(was.st_mode)))
+                os.chmod(file, unix.S_IMODE(was.st_mode) & ~0o777 | d.mode & 0o777)
+                undo.append(lambda: os.chmod(file, unix.S_IMODE(was.st_mode)))
             if changes & {"atime", "mtime"}:
-                _set_times(path, d, changes, was)
-                undo.append(lambda: os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns)))
+                _set_times(file, d, changes, was)
+                undo.append(lambda: os.utime(file, ns=(was.st_atime_ns, was.st_mtime_ns)))
             if "name" in changes:
-                to = self._rename(path, d.name)
-                host.path = to
-                undo.append(lambda: os.rename(to, path))
+                name = host.node.name
+                self._rename(host.node, d.name)
+                undo.append(lambda: self._rename(host.node, name))
             if "length" in changes:
                 os.ftruncate(fd, d.length)
                 if changes & {"atime", "mtime"}:
-                    _set_times(host.path, d, changes, was)
+                    _set_times(host.target, d, changes, was)
 
-    def _rename(self, path: str, name: str) -> str:
-        if name in (".", "..") or "/" in name or path == "/":
+    def _writable(self, c: Chan, stack: contextlib.ExitStack) -> int:
+        """A descriptor for changing the length of ``c``: its own, or one that ``stack`` closes."""
+        host: HostFile = c.aux
+        if host.file is not None and c.mode & 3 in (OWRITE, ORDWR):
+            return host.file.fd
+        self._there(c)
+        fd = os.open(host.node.path, os.O_WRONLY | _ALWAYS)
+        stack.callback(os.close, fd)
+        return fd
+
+    def _rename(self, node: Node, name: str) -> None:
+        if name in (".", "..") or "/" in name or node.parent is None:
             raise errors.Efilename()
-        to = os.path.join(os.path.dirname(path), name)
+        to = os.path.join(node.parent.path, name)
         if os.path.lexists(to):
             raise errors.Eexist()
-        os.rename(path, to)
-        return to
+        os.rename(node.path, to)
+        self._nodes.move(node, name)
 
 
-def _set_times(path: str, d: Dir, changes: set[str], was: os.stat_result) -> None:
+def _set_times(file: str | int, d: Dir, changes: set[str], was: os.stat_result) -> None:
     atime = d.atime * 10**9 if "atime" in changes else was.st_atime_ns
     mtime = d.mtime * 10**9 if "mtime" in changes else was.st_mtime_ns
-    os.utime(path, ns=(atime, mtime))
+    os.utime(file, ns=(atime, mtime))
 
 
 def _seconds(time: float) -> int:

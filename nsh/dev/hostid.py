@@ -1,0 +1,193 @@
+"""Which file of the host is which: the qids of `#U`, and the names by which its fids find their files.
+
+A host knows a file by the number of its disk and its inode; some disks give the inode of a removed file
+to a new one at once, so the time of birth is taken along where it says more. `HostQids` makes a qid of
+that. A name says less: a file may be renamed, and another one get its name. `Nodes` are the names in
+use, each once and each below that of its directory, so that a rename made by one fid moves what all
+fids mean, down to the last file below a directory.
+
+What is done with the files is no matter of this module.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat as unix
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+from nsh.p9.const import QTDIR, QTFILE
+from nsh.p9.stat import Qid
+
+_INO_BITS = 48
+_SHORT_INO_BITS = 32
+_GOLDEN = 0x9E3779B97F4A7C15
+_M64 = (1 << 64) - 1
+
+_REUSING = frozenset(("ext2", "ext3", "ext4", "f2fs", "xfs"))
+"""File systems that soon use an inode number again, and keep a time of birth that never changes."""
+_FORGETFUL = ("exfat", "fuse", "msdos", "proc", "vfat")
+"""How the names of file systems begin that may give a file another number when they have forgotten it."""
+
+# statx(2), which Python does not have
+_BTIME = 0x800
+_EMPTY_PATH, _NO_FOLLOW, _CWD = 0x1000, 0x100, -100
+_MASK_AT, _BTIME_AT = 0, 80
+_MASK = struct.Struct("=I")
+_TIME = struct.Struct("=qI")
+
+
+class _Disk(NamedTuple):
+    """What is known of a disk: its small number, and how far its inode numbers can be trusted."""
+
+    number: int
+    births: bool
+    lasting: bool
+
+
+class HostQids:
+    """Makes the qids of the host's files; remembers the disks, and what does not fit into a qid."""
+
+    def __init__(self) -> None:
+        self._disks: dict[int, _Disk] = {}
+        self._large: dict[tuple[int, int, int], int] = {}
+
+    def qid(self, status: os.stat_result, file: str | int, directory: int = _CWD) -> Qid:
+        """The qid of the file in the state ``status``: a path, a name in ``directory``, or a descriptor.
+
+        Its path is the disk's small number above 48 bits of the inode number; on a disk that uses inode
+        numbers again, above 16 bits made of the time of birth and 32 of the inode number.
+        """
+        disk = self._disk(status.st_dev)
+        ino = status.st_ino
+        birth = _birth(status, file, directory) if disk.births else 0
+        if ino >> (_SHORT_INO_BITS if disk.births else _INO_BITS):
+            path = 1 << 63 | self._large.setdefault((status.st_dev, ino, birth), len(self._large))
+        else:
+            path = disk.number << _INO_BITS | _scrambled(birth) << _SHORT_INO_BITS | ino
+        vers = (status.st_mtime_ns ^ status.st_mtime_ns >> 32 ^ status.st_size) & 0xFFFFFFFF
+        return Qid(QTDIR if unix.S_ISDIR(status.st_mode) else QTFILE, vers, path)
+
+    def lasting(self, status: os.stat_result) -> bool:
+        """Has a file on this disk the same inode number as long as it exists?"""
+        return self._disk(status.st_dev).lasting
+
+    def _disk(self, dev: int) -> _Disk:
+        disk = self._disks.get(dev)
+        if disk is None:
+            kind = _file_system(dev)
+            disk = _Disk(len(self._disks), kind in _REUSING, not kind.startswith(_FORGETFUL))
+            self._disks[dev] = disk
+        return disk
+
+
+def _scrambled(birth: int) -> int:
+    """16 bits in which two times, near or far, hardly ever agree."""
+    return (birth * _GOLDEN & _M64) >> 48
+
+
+def _file_system(dev: int) -> str:
+    """The kind of the file system on the disk ``dev``, "" if that is not known."""
+    wanted = f"{os.major(dev)}:{os.minor(dev)}"
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
+            for line in mounts:
+                fields = line.split()
+                if fields[2] == wanted:
+                    return fields[fields.index("-") + 1]
+    except OSError:
+        pass
+    return ""
+
+
+@functools.cache
+def _statx() -> tuple[Callable[..., int], Any] | None:
+    """The C library's statx, and a buffer for what it answers; None where there is none."""
+    import ctypes
+
+    try:
+        call = ctypes.PyDLL(None).statx  # it keeps the interpreter's lock, so one buffer will do
+    except AttributeError:
+        return None
+    call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
+    return call, ctypes.create_string_buffer(256)
+
+
+def _birth(status: os.stat_result, file: str | int, directory: int) -> int:
+    """When a file was made, in nanoseconds since 1970; 0 if nobody knows."""
+    found = _statx()
+    if found is None:
+        return 0
+    call, buffer = found
+    if isinstance(file, int):
+        failed = call(file, b"", _EMPTY_PATH, _BTIME, buffer)
+    else:
+        flags = _NO_FOLLOW if unix.S_ISLNK(status.st_mode) else 0
+        failed = call(directory, os.fsencode(file), flags, _BTIME, buffer)
+    if failed or not _MASK.unpack_from(buffer, _MASK_AT)[0] & _BTIME:
+        return 0
+    seconds, nanoseconds = _TIME.unpack_from(buffer, _BTIME_AT)
+    return int(seconds * 10**9 + nanoseconds)
+
+
+class Node:
+    """A name in use: ``name`` in the directory ``parent``. ``gone``: its file is known to be removed."""
+
+    __slots__ = ("__weakref__", "gone", "name", "parent")
+
+    def __init__(self, parent: Node | None, name: str) -> None:
+        self.parent = parent
+        self.name = name
+        self.gone = False
+
+    @property
+    def path(self) -> str:
+        """The whole name on the host, as it is now."""
+        elements: list[str] = []
+        node = self
+        while node.parent is not None:
+            elements.append(node.name)
+            node = node.parent
+        return "/" + "/".join(reversed(elements))
+
+
+class Nodes:
+    """The nodes that somebody holds: one for each name, so that whoever holds it sees it renamed."""
+
+    def __init__(self) -> None:
+        self.root = Node(None, "/")
+        self._known: WeakValueDictionary[tuple[Node, str], Node] = WeakValueDictionary()
+
+    def child(self, parent: Node, name: str) -> Node:
+        """The node of ``name`` in ``parent``; ``..`` is where ``parent`` is."""
+        if name == "..":
+            return parent.parent or parent
+        return self._known.get((parent, name)) or self.new(parent, name)
+
+    def new(self, parent: Node, name: str) -> Node:
+        """The node of a file that has just been made; what had its name before is gone."""
+        node = Node(parent, name)
+        self._enter(parent, node)
+        return node
+
+    def move(self, node: Node, name: str) -> None:
+        """The file of ``node`` is called ``name`` now."""
+        assert node.parent is not None
+        self._known.pop((node.parent, node.name), None)
+        node.name = name
+        self._enter(node.parent, node)
+
+    def remove(self, node: Node) -> None:
+        """The file of ``node`` is gone."""
+        node.gone = True
+        if node.parent is not None:
+            self._known.pop((node.parent, node.name), None)
+
+    def _enter(self, parent: Node, node: Node) -> None:
+        before = self._known.get((parent, node.name))
+        if before is not None:
+            before.gone = True
+        self._known[parent, node.name] = node
