@@ -90,7 +90,7 @@ def test_what_a_page_refers_to_is_there(page: pathlib.Path) -> None:
     name, _, section = page.name.rpartition(".")
     source = page.read_text(encoding="utf-8")
     assert source.startswith(f".TH {name.upper()} {section} ")
-    for other, number in re.findall(r"^\.IR (\S+) \(([146])\)", source, re.MULTILINE):
+    for other, number in re.findall(r"^\.IR (\S+) \((\d)\)", source, re.MULTILINE):
         assert (PAGES / f"{other.lower()}.{number}").exists(), f"{other}({number})"
 
 
