@@ -377,12 +377,18 @@ _by_errno: dict[int, type[P9Error]] = {
 }
 
 
+MAXTEXT = 1024
+"""Bytes of a peer's error text that are shown."""
+
+
 def from_text(text: str) -> P9Error:
     """The error that a peer worded ``text``: of the class with that text, else a plain `P9Error`.
 
     A text may carry a path before the words (Inferno, ``'/n/x' file does not exist``) or after them
-    (Plan 9, ``file does not exist: '/n/x'``); it is kept, and the class is found all the same.
+    (Plan 9, ``file does not exist: '/n/x'``); it is kept, and the class is found all the same. Whatever
+    the peer sent, the text is one line of at most `MAXTEXT` bytes that does nothing to a terminal.
     """
+    text = _one_line(text)
     cls = _by_text.get(text)
     if cls is None and text.startswith("'"):
         cls = _by_text.get(text[text.rfind("' ") + 2 :])
@@ -392,7 +398,29 @@ def from_text(text: str) -> P9Error:
         for word in (Ebadctl, Ectlargs, Ebadchar):
             if text.startswith(word.text):
                 cls = word
-    return (cls or P9Error)(text)
+    return (cls or P9Error)(_shortened(text))
+
+
+def _one_line(text: str) -> str:
+    """``text`` without what a terminal would obey: line ends, escape sequences, changes of direction."""
+    if text.isprintable() and text:
+        return text
+    return "".join(map(_harmless, text)).strip() or P9Error.text
+
+
+def _harmless(char: str) -> str:
+    if char.isprintable() or "\udc80" <= char <= "\udcff":  # a byte of a name that is not UTF-8
+        return char
+    return " " if char.isspace() else "\N{REPLACEMENT CHARACTER}"
+
+
+def _shortened(text: str) -> str:
+    """``text``, or where it is too long its beginning and its end: that is where the words are."""
+    raw = text.encode("utf-8", "surrogateescape")
+    if len(raw) <= MAXTEXT:
+        return text
+    half = MAXTEXT // 2 - 2
+    return "...".join(part.decode("utf-8", "ignore") for part in (raw[:half], raw[-half:]))
 
 
 def from_os(error: OSError) -> P9Error:
