@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 import os
 import socket
 import stat
@@ -35,6 +36,11 @@ BACKLOG = 1024
 """Connections that the kernel keeps for us until they are accepted."""
 RETRY = 1.0
 """Seconds to wait before accepting again when there are no descriptors left."""
+CALM = 60.0
+"""Seconds without a shortage after which the next one is news."""
+DESCRIPTORS = 1 << 16
+"""Descriptors that are enough for a server. Not more, though the host may allow it: what is started from
+here inherits the limit, and some programs close all that they might have, one by one."""
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -211,6 +217,7 @@ class Listener:
         self._system = system
         self._sock = sock
         self._cleanup = cleanup
+        self._short = -math.inf  # when descriptors were last missing
         host = sock.getsockname()[0] if a.net == "tcp" else ""
         self.public = a.net == "tcp" and not host.startswith("127.") and host != "::1"
 
@@ -226,7 +233,7 @@ class Listener:
                 sock, where = await loop.sock_accept(self._sock)
             except OSError as e:
                 if e.errno in _SHORTAGE:
-                    log.warning("%s: cannot accept: %s", self.address, e.strerror)
+                    self._tell_shortage(e)
                     await asyncio.sleep(RETRY)
                 elif e.errno not in (errno.ECONNABORTED, errno.EPERM):
                     raise errors.from_os(e) from None
@@ -235,6 +242,13 @@ class Listener:
                 return await self._welcome(sock, where)
             except OSError as e:
                 log.warning("%s: connection not taken: %s", self.address, e)
+
+    def _tell_shortage(self, e: OSError) -> None:
+        """Log it, unless it is the one that was told of and has not passed."""
+        now = asyncio.get_running_loop().time()
+        if now - self._short > CALM:
+            log.warning("%s: cannot accept for now: %s", self.address, e.strerror)
+        self._short = now
 
     async def _welcome(self, sock: socket.socket, where: object) -> Conn:
         if self.address.net == "unix":
@@ -254,6 +268,7 @@ async def announce(system: System, text: str) -> Listener:
     Errors: the host's ("Address already in use"), `Ebadaddr`.
     """
     a = address(text, net="tcp")
+    _prepare()
     try:
         if a.net == "unix":
             return _announce_unix(system, a)
@@ -264,6 +279,18 @@ async def announce(system: System, text: str) -> Listener:
         return Listener(system, sock, _as_bound(a, sock), _nothing)
     except OSError as e:
         raise failure(e) from None
+
+
+def _prepare() -> None:
+    """Make this process fit for many clients: more descriptors, and the modules to be had without one."""
+    import grp  # noqa: F401  # whose files are served is shown by name
+    import pwd  # noqa: F401
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _as_bound(a: Address, sock: socket.socket) -> Address:

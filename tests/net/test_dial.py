@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan, settle
 from nsh.kern.mnt import MREPL
 from nsh.kern.proc import Proc
-from nsh.net.dial import address, announce, dial
+from nsh.net.dial import DESCRIPTORS, address, announce, dial
 from tests.kern.world import content, failure, listing, world
 
 
@@ -150,6 +152,52 @@ async def test_a_port_is_announced_once() -> None:
     listener.close()
     again = await announce(p.system, str(listener.address))
     again.close()
+
+
+@pytest.fixture
+def limit() -> Iterator[Callable[[int], None]]:
+    """Sets the soft limit on descriptors, for the time of the test."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    yield lambda soft: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_who_announces_may_have_as_many_descriptors_as_the_host_allows(
+    limit: Callable[[int], None],
+) -> None:
+    p = await world()
+    limit(128)
+    listener = await announce(p.system, "tcp!127.0.0.1!0")
+    listener.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert soft == (DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS))
+
+
+async def test_a_shortage_of_descriptors_is_told_once_and_survived(
+    limit: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = 0
+
+    async def retry(seconds: float) -> None:
+        nonlocal tries
+        tries += 1
+        await pause(0)
+
+    pause = asyncio.sleep
+    p = await world()
+    listener = await announce(p.system, "tcp!127.0.0.1!0")
+    with socket.create_connection(("127.0.0.1", int(listener.address.service))) as client:
+        monkeypatch.setattr("nsh.net.dial.asyncio.sleep", retry)
+        limit(client.fileno() + 1)
+        accepting = asyncio.create_task(listener.accept())
+        while tries < 5:
+            await pause(0)
+        limit(client.fileno() + 100)
+        (await accepting).close()
+    assert [r.getMessage().partition(": ")[2] for r in caplog.records] == [
+        "cannot accept for now: Too many open files"
+    ]
+    listener.close()
 
 
 async def test_star_takes_calls_on_every_address() -> None:
