@@ -15,6 +15,8 @@ up when its last file is closed. The sockets are the business of `nsh.net.dial` 
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+
 from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, Path
@@ -22,7 +24,7 @@ from nsh.kern.ctlmsg import parse
 from nsh.kern.dev import Device, Directory, File, Text, up
 from nsh.kern.proc import System
 from nsh.net.conn import Conn
-from nsh.net.dial import Address, Listener, announce, connect
+from nsh.net.dial import Address, Listener, address, announce, connect, is_local
 from nsh.p9.const import ORDWR
 
 _WORDS = {"connect": 0, "announce": 0, "hangup": 1, "keepalive": 0}
@@ -205,14 +207,21 @@ class Protocol(Directory):
 
     def __init__(self, device: NetDevice, name: str) -> None:
         self.device = device
+        self._free: list[int] = []  # a heap: the numbers that were given back, and not given again
         super().__init__(name, Clone(self))
 
     def converse(self, owner: str) -> Conversation:
         """A new conversation, with the lowest free number."""
-        name = next(str(n) for n in range(len(self._entries)) if str(n) not in self._entries)
-        conversation = Conversation(self, name, owner)
+        number = heappop(self._free) if self._free else len(self._entries) - 1  # beside clone
+        conversation = Conversation(self, str(number), owner)
         self.add(conversation)
         return conversation
+
+    def discard(self, name: str) -> None:
+        """The conversation ``name`` is over; a second time nothing is done."""
+        if name in self._entries:
+            super().discard(name)
+            heappush(self._free, int(name))
 
 
 class NetDevice(Device):
@@ -237,6 +246,12 @@ class NetDevice(Device):
         conn = c.aux.conn
         conn.hold(c)
         return conn
+
+    def redial(self, c: Chan) -> tuple[str, str] | None:
+        if not isinstance(c.aux, Data):
+            return None
+        text = c.aux.conn.address
+        return ("" if is_local(address(text)) else "A"), text
 
     def enter(self, net: str, conn: Conn) -> Chan:
         """Give a connection its directory; returns its data file, open for reading and writing."""

@@ -72,6 +72,22 @@ async def test_a_call_and_its_answer_by_files_alone() -> None:
     assert await listing(p, "/net/tcp") == ["clone"]
 
 
+async def test_a_conversation_has_the_lowest_free_number() -> None:
+    p = await networked()
+    opened = [await clone(p) for _ in range(4)]
+    assert [here for _, here in opened] == [f"/net/tcp/{n}" for n in range(4)]
+    for n in 2, 0:
+        p.close(opened[n][0])
+    again = [await clone(p) for _ in range(3)]
+    assert [here for _, here in again] == [f"/net/tcp/{n}" for n in (0, 2, 4)]
+    for fd in opened[1][0], opened[3][0], *(fd for fd, _ in again):
+        p.close(fd)
+    assert await listing(p, "/net/tcp") == ["clone"]
+    fd, here = await clone(p)
+    assert here == "/net/tcp/0"
+    p.close(fd)
+
+
 async def test_hangup_ends_a_connection() -> None:
     p = await networked()
     _, there, where = await announced(p)
