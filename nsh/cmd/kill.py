@@ -1,9 +1,14 @@
-"""kill: end processes, by number or by the name of their command; with -signal, processes of the host."""
+"""kill: end processes, by number or by the name of their command; with -signal, send that signal.
+
+A process of nsh is no process of the host. A signal for it goes to the programs of the host that it runs, and
+what would end a program interrupts the process itself, too. A number that is no process of nsh is the host's.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal as host
 
 from nsh import errors
 from nsh.cmd import complain
@@ -13,11 +18,14 @@ from nsh.kern.proc import Proc
 
 USAGE = "[-g | -signal] pid|command ..."
 
+_STOPPING = frozenset((host.SIGSTOP, host.SIGTSTP, host.SIGTTIN, host.SIGTTOU))
+_HARMLESS = frozenset((0, host.SIGCHLD, host.SIGCONT, host.SIGURG, host.SIGWINCH))
+
 
 async def main(p: Proc, argv: list[str]) -> str:
     signal = _signal(argv[1]) if len(argv) > 1 else None
     if signal is not None:
-        return await _kill_on_host(p, signal, argv[2:])
+        return await _send(p, signal, argv[2:])
     options = parse(argv, "g", USAGE)
     if not all(options.args) or not options.args:
         raise Usage(USAGE)
@@ -41,30 +49,56 @@ async def main(p: Proc, argv: list[str]) -> str:
 
 
 def _signal(word: str) -> int | None:
-    """The number of the host's signal that an option names: ``-9``, ``-HUP``, ``-SIGHUP``."""
-    import signal
-
+    """The number of the signal that an option names: ``-9``, ``-HUP``, ``-SIGHUP``."""
     name = word.removeprefix("-").removeprefix("SIG")
     if word.startswith("-") and name.isdecimal():
         return int(name)
-    found = signal.Signals.__members__.get(f"SIG{name}") if word.startswith("-") else None
+    found = host.Signals.__members__.get(f"SIG{name}") if word.startswith("-") else None
     return None if found is None else int(found)
 
 
-async def _kill_on_host(p: Proc, signal: int, pids: list[str]) -> str:
-    """Send a signal to processes of the host, such as the ``$pid`` of a shell."""
+async def _send(p: Proc, signal: int, pids: list[str]) -> str:
+    """Send a signal to processes of nsh or, if there are none of these numbers, of the host."""
     if not pids or not all(pid.removeprefix("-").isdecimal() for pid in pids):
         raise Usage(USAGE)
     status = ""
     for pid in pids:
+        victim = p.system.find(int(pid)) if pid.isdecimal() else None
+        number = int(pid) if victim is None else victim.pid
         try:
-            os.kill(int(pid), signal)
+            if victim is None or number == os.getpid():
+                os.kill(number, signal)
+            else:
+                _interrupt(p, victim, signal)
         except OSError as e:
-            status = f"cannot kill {pid}: {errors.from_os(e)}"
+            status = f"cannot kill {pid}: {e if isinstance(e, errors.P9Error) else errors.from_os(e)}"
             await complain(p, f"kill: {status}")
-    if str(os.getpid()) in pids:
-        await _arrival()
+        if number == os.getpid():
+            await _arrival()
     return status
+
+
+def _interrupt(p: Proc, victim: Proc, signal: int) -> None:
+    """Send a signal to what ``victim`` runs, and end it if that is what the signal is for."""
+    if p.user not in (victim.user, p.system.eve):
+        raise errors.Eperm()
+    if signal and signal not in host.valid_signals():
+        raise errors.Ebadarg()
+    programs = [proc.program for proc in _family(victim) if proc.program]
+    if signal in _STOPPING and not programs:
+        raise errors.P9Error("only a program of the host can be stopped")
+    for program in programs:
+        os.kill(program, signal)
+    if signal not in _HARMLESS | _STOPPING:
+        victim.kill(signal if programs else None)
+
+
+def _family(victim: Proc) -> list[Proc]:
+    """A process and all below it."""
+    found = [victim]
+    for proc in found:
+        found += proc.children
+    return found
 
 
 async def _arrival() -> None:
@@ -81,10 +115,10 @@ async def _arrival() -> None:
 
 def _processes(p: Proc, word: str) -> list[Proc]:
     """Those that ``word`` means: one number, or every process that runs the command of that name."""
-    procs = p.system.procs
     if word.isdecimal():
-        return [procs[int(word)]] if int(word) in procs else []
-    return [proc for proc in procs.values() if proc.args and proc.args[0] == word and proc is not p]
+        found = p.system.find(int(word))
+        return [] if found is None else [found]
+    return [proc for proc in p.system.procs.values() if proc.args and proc.args[0] == word and proc is not p]
 
 
 def _group(victim: Proc, me: Proc) -> list[Proc]:

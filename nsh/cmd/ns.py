@@ -41,10 +41,10 @@ async def _picture(p: Proc, options: Options) -> str:
 
 
 def _process(p: Proc, pid: str = "") -> Proc:
-    try:
-        return p.system.procs[int(pid)] if pid else p
-    except (ValueError, KeyError):
-        raise Fail("open", f"can't open /prog/{pid}/ns: '/prog/{pid}' file does not exist") from None
+    found = p.system.find(int(pid)) if pid.isdecimal() else None if pid else p
+    if found is None:
+        raise Fail("open", f"can't open /prog/{pid}/ns: '/prog/{pid}' file does not exist")
+    return found
 
 
 def _line(head: Mhead, mount: Mount, raw: bool) -> str:

@@ -400,7 +400,7 @@ class CmdDevice(Device):
         self.home = os.getcwd()
         self._commands = Commands(Clone(self))
         self._farewells: set[asyncio.Task[Any]] = set()
-        first = system.procs.get(1)
+        first = system.find(1)
         if first is not None:
             first.atexit(self._shutdown)
 

@@ -17,7 +17,7 @@ from nsh.kern.ctlmsg import parse
 from nsh.kern.dev import Ctl, Device, Directory, File, Text, up
 from nsh.kern.mnt import MAFTER, MBEFORE, MCACHE, MCREATE, Mhead, Mount
 from nsh.kern.namec import quote
-from nsh.kern.proc import Proc
+from nsh.kern.proc import Proc, System
 
 _FLAGS = ((MAFTER, "a"), (MBEFORE, "b"), (MCREATE, "c"), (MCACHE, "C"))
 
@@ -114,11 +114,11 @@ class Process(Directory):
 
 
 class Processes(Directory):
-    """The root: one directory for each process there is."""
+    """The root: one directory for each process there is; 1 is another name of the first one's."""
 
-    def __init__(self, procs: dict[int, Proc]) -> None:
+    def __init__(self, system: System) -> None:
         super().__init__("#p")
-        self._procs = procs
+        self._system = system
         self._known: WeakKeyDictionary[Proc, Process] = WeakKeyDictionary()
 
     def _node(self, p: Proc) -> Process:
@@ -129,12 +129,13 @@ class Processes(Directory):
         return node
 
     def lookup(self, name: str) -> File:
-        if not name.isdecimal() or int(name) not in self._procs or name != str(int(name)):
+        p = self._system.find(int(name)) if name.isdecimal() and name == str(int(name)) else None
+        if p is None:
             raise errors.Enonexist()
-        return self._node(self._procs[int(name)])
+        return self._node(p)
 
     def entries(self) -> Iterable[File]:
-        return [self._node(p) for p in self._procs.values()]
+        return [self._node(p) for p in self._system.procs.values()]
 
 
 class ProgDevice(Device):
@@ -143,7 +144,7 @@ class ProgDevice(Device):
     letter, name = "p", "prog"
 
     def tree(self) -> Directory:
-        return Processes(self.system.procs)
+        return Processes(self.system)
 
     def check(self, node: File, mode: int) -> None:
         """A process is its owner's, and the host owner's."""

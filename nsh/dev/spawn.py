@@ -159,7 +159,7 @@ async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes
     for pump in plan.pumps:
         pump.start()
     try:
-        code = await _wait(pid, group)
+        code = await _wait(p, pid, group)
         for pump in plan.pumps:
             await pump.finish()
     finally:
@@ -273,11 +273,12 @@ def _standing_in(directory: str | None) -> Iterator[None]:
         os.close(home)
 
 
-async def _wait(pid: int, group: bool) -> int:
-    """Wait for the end of a program, and end it when cancelled. Negative: the signal that killed it.
+async def _wait(p: Proc, pid: int, group: bool) -> int:
+    """Wait for the end of the program that ``p`` runs, and end it when cancelled. Negative: the signal that killed it.
 
-    An interrupt at the terminal has reached a program in front already, and an editor or an interpreter may
-    decide to go on. So there the cancellation counts only if it is what the program died of.
+    An interrupt at the terminal has reached a program in front already, and so has a signal of kill(1), the
+    number of which is then the message; and an editor, an interpreter or a server may decide to go on. So
+    there the cancellation counts only if it is what the program died of.
     """
     interrupts = Interrupts.count
     pidfd = os.pidfd_open(pid)
@@ -285,6 +286,8 @@ async def _wait(pid: int, group: bool) -> int:
     ended = loop.create_future()
     loop.add_reader(pidfd, _wake, ended)
     interrupt: asyncio.CancelledError | None = None
+    number: int = signal.SIGINT
+    p.program = -pid if group else pid
     try:
         while not ended.done():
             try:
@@ -292,18 +295,22 @@ async def _wait(pid: int, group: bool) -> int:
             except asyncio.CancelledError as e:
                 if e.args == (ABANDON,):
                     raise
+                if e.args and isinstance(e.args[0], int):
+                    interrupt, number = e, e.args[0]
+                    continue
                 if group or e.args != (INTERRUPT,):
                     await _end(pid, group, ended, signal.SIGINT if e.args == (INTERRUPT,) else signal.SIGTERM)
                     raise
-                interrupt = e
+                interrupt, number = e, signal.SIGINT
                 if Interrupts.count == interrupts:
                     os.kill(pid, signal.SIGINT)  # it came before the program was there
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)
         code = _reap(pid) if ended.done() else 0
+        p.program = 0
     if interrupt is not None:
-        if code == -signal.SIGINT:
+        if code == -number:
             raise interrupt
         forgive()
     return code

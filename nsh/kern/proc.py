@@ -17,6 +17,7 @@ import getpass
 import importlib
 import itertools
 import logging
+import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -43,6 +44,9 @@ RFCENVG = 1 << 11  # an empty environment
 RFCFDG = 1 << 12  # no descriptors
 RFNOMNT = 1 << 14  # no mount(2), and no devices by name but the harmless ones
 
+ABOVE = 5_000_000
+"""Processes after the first have numbers above this; those of the host's processes stay below (2**22)."""
+
 current: contextvars.ContextVar[Proc] = contextvars.ContextVar("up")
 
 Program = Callable[["Proc"], Coroutine[Any, Any, str | None]]
@@ -55,7 +59,8 @@ class Proc(Syscalls):
     in with ``-A`` was not asked); ``leader``: the process with whose end everything started here
     should end: the shell, or the one that stands for a client's connection; ``args``: what it
     runs, for ps; ``status``: '' or why it failed, None while it runs; ``watchers``: are told of each
-    child that ends, in a line.
+    child that ends, in a line; ``program``: the host's program that it is running, as kill(2) takes it
+    (negative: a process group), or 0.
     """
 
     __slots__ = (
@@ -71,6 +76,7 @@ class Proc(Syscalls):
         "parent",
         "pgrp",
         "pid",
+        "program",
         "slash",
         "status",
         "system",
@@ -88,6 +94,7 @@ class Proc(Syscalls):
         self.authenticated: bool = parent.authenticated if parent else True
         self.args: list[str] = []
         self.status: str | None = None
+        self.program = 0
         self.task: asyncio.Task[str] | None = None
         self.children: set[Proc] = set()
         self.watchers: list[Callable[[str], object]] = []
@@ -167,10 +174,10 @@ class Proc(Syscalls):
                 forget()
         return self.status or ""
 
-    def kill(self) -> None:
-        """Interrupt the program, wherever it waits."""
+    def kill(self, why: object = None) -> None:
+        """Interrupt the program, wherever it waits; ``why`` is the message of the cancellation."""
         if self.task is not None and not self.task.done():
-            self.task.cancel()
+            self.task.cancel(why)
         elif self.task is None:
             self.exit("killed")
 
@@ -240,12 +247,18 @@ class System:
         self.procs: dict[int, Proc] = {}
         self._classes: dict[str, str | type[Device]] = dict(devices)
         self._devices: dict[str, Device] = {}
-        self._pids = itertools.count(1)
+        self._first = os.getpid()
+        self._pids = itertools.chain([self._first], itertools.count(ABOVE + 1))
 
     def newpid(self, p: Proc) -> int:
+        """A number for a process. No process of the host has it; the first has that of this program."""
         pid = next(self._pids)
         self.procs[pid] = p
         return pid
+
+    def find(self, pid: int) -> Proc | None:
+        """The process with this number; 1 means the first one, as everywhere."""
+        return self.procs.get(self._first if pid == 1 else pid)
 
     def forget(self, p: Proc) -> None:
         self.procs.pop(p.pid, None)

@@ -232,7 +232,7 @@ class NetDevice(Device):
     def __init__(self, system: System) -> None:
         super().__init__(system)
         self._networks = {name: Protocol(self, name) for name in ("tcp", "unix")}
-        first = system.procs.get(1)
+        first = system.find(1)
         if first is not None:
             first.atexit(self._shutdown)
 

@@ -11,6 +11,7 @@ import pytest
 
 from nsh.dev.spawn import INTERRUPT
 from nsh.rc.run import exit_number
+from nsh.rc.var import quoted
 from tests.rc.shell import rc, world
 
 
@@ -218,4 +219,38 @@ async def test_a_killed_job_takes_its_host_program_along(tmp_path: Path) -> None
     await w.run("kill $apid; wait\n")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    await w.close()
+
+
+async def test_a_signal_for_a_job_reaches_the_program_that_it_runs_and_no_stranger(tmp_path: Path) -> None:
+    w = await world()
+    loop = "while(true) sh -c 'echo $$ >started; exec sleep 100' &\n"
+    await w.run(f"cd {tmp_path}; mkfifo started; {loop}")
+    pid = int((await w.run("cat started\n")).out)
+    assert await w.run("kill -HUP $apid; wait\n") == ("", "", "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(w.shell.var.get("apid")[0]), 0)
+    await w.close()
+
+
+async def test_a_program_that_handles_the_signal_of_its_job_ends_in_its_own_way(tmp_path: Path) -> None:
+    trap = "trap 'echo hup; kill $!; exit 0' HUP; sleep 100 & echo >started; wait"
+    script = f"cd {tmp_path}; mkfifo started; sh -c {quoted(trap)} &\ncat started; kill -HUP $apid; wait\n"
+    assert (await rc(script)).out == "\nhup\n"
+
+
+async def test_a_job_without_a_program_is_ended_by_a_signal_but_cannot_be_stopped() -> None:
+    refused = "only a program of the host can be stopped"
+    out, err, _ = await rc("sleep 100 &\nkill -STOP $apid; kill -CONT $apid; kill -9 $apid; wait; echo over\n")
+    assert out == "over\n"
+    assert re.fullmatch(rf"kill: cannot kill \d+: {refused}\n", err)
+
+
+async def test_the_numbers_of_processes_are_the_same_everywhere(tmp_path: Path) -> None:
+    w = await world()
+    for number in ("$pid", "1"):
+        assert (await w.run(f"ns {number} | tail -1\n")).out == (await w.run("ns | tail -1\n")).out
+        assert (await w.run(f"cat /prog/{number}/pgrp\n")).out == str(os.getpid())
     await w.close()

@@ -119,3 +119,11 @@ def test_the_environment_comes_in_and_functions_do_too(monkeypatch: pytest.Monke
     assert nsh("-c", "fn g { echo g $* }; x=(1 2); $python -m nsh -c 'g $#x $x'".replace("$python", NSH[0]))[
         0
     ] == ("g 2 1 2\n")
+
+
+def test_the_number_of_the_shell_is_that_of_the_program_and_of_its_process() -> None:
+    text = "fn sighup { echo hup }; kill -HUP $pid; true; cat /prog/$pid/status; echo; kill $pid; echo no"
+    process = subprocess.Popen([*NSH, "-c", text], stdout=subprocess.PIPE, text=True)
+    out, _ = process.communicate()
+    assert out.startswith("hup\n") and out.split()[1:3] == [str(process.pid)] * 2
+    assert "no" not in out.splitlines()
