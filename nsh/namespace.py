@@ -103,8 +103,8 @@ class Namespace:
         """The process that acts here, with all system calls there are. Errors: RuntimeError when it is over.
 
         >>> async with nsh.Namespace() as ns:
-        ...     print(ns.proc.pid)
-        1
+        ...     print(ns.proc.pid == ns.proc.leader.pid)
+        True
         """
         if self._proc is None:
             raise RuntimeError("the name space is not open: use it in 'async with'")
