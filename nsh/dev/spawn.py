@@ -38,16 +38,20 @@ GRACE = 2.0
 INTERRUPT = "interrupt"
 """The message of a cancellation that comes from the terminal (``task.cancel(INTERRUPT)``)."""
 
+QUIT = "quit"
+"""The same for the other key of the terminal, SIGQUIT."""
+
 ABANDON = "abandon"
 """The message of a cancellation that leaves the program running: the shell exits, its job goes on."""
 
+_FROM_TERMINAL = {(INTERRUPT,): signal.SIGINT, (QUIT,): signal.SIGQUIT}
 _RESET = [signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGXFSZ]
 
 
 class Interrupts:
-    """How many interrupts this whole program has got; counted by the handler of SIGINT itself.
+    """How many interrupts this whole program has got; counted by the handler of the signals itself.
 
-    A terminal sends SIGINT to us and to the programs in front alike. Whether one that is just being started
+    A terminal sends SIGINT or SIGQUIT to us and to the programs in front alike. Whether one that is just being started
     was there in time is told by whether the count has changed since.
     """
 
@@ -298,12 +302,12 @@ async def _wait(p: Proc, pid: int, group: bool) -> int:
                 if e.args and isinstance(e.args[0], int):
                     interrupt, number = e, e.args[0]
                     continue
-                if group or e.args != (INTERRUPT,):
-                    await _end(pid, group, ended, signal.SIGINT if e.args == (INTERRUPT,) else signal.SIGTERM)
+                if group or e.args not in _FROM_TERMINAL:
+                    await _end(pid, group, ended, _FROM_TERMINAL.get(e.args, signal.SIGTERM))
                     raise
-                interrupt, number = e, signal.SIGINT
+                interrupt, number = e, _FROM_TERMINAL[e.args]
                 if Interrupts.count == interrupts:
-                    os.kill(pid, signal.SIGINT)  # it came before the program was there
+                    os.kill(pid, number)  # it came before the program was there
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)

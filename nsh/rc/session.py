@@ -18,7 +18,7 @@ from nsh import nsfile
 from nsh.dev.bin import BinDevice
 from nsh.dev.cons import ConsDevice
 from nsh.dev.hostfd import HostFdDevice
-from nsh.dev.spawn import ABANDON, INTERRUPT, Interrupts
+from nsh.dev.spawn import ABANDON, INTERRUPT, QUIT, Interrupts
 from nsh.errors import FileFormatError
 from nsh.kern.chan import Chan
 from nsh.kern.proc import Proc, current
@@ -253,7 +253,7 @@ class Session:
             parser.feed(line) if line else parser.eof()
 
     async def _in_front(self, command: Coroutine[Any, Any, None]) -> None:
-        """Run a command in such a way that Ctrl-C ends it, and nothing else. Errors: `Exit`."""
+        """Run a command in such a way that SIGINT and SIGQUIT end it, and nothing else. Errors: `Exit`."""
         sh = self.shell
         self._front = asyncio.create_task(command)
         try:
@@ -275,24 +275,25 @@ class Session:
     def _watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for name, number in _NOTES.items():
-            if number != signal.SIGINT:
+            if number not in (signal.SIGINT, signal.SIGQUIT):
                 loop.add_signal_handler(number, self._signalled, name)
 
-        def interrupted(*_: object) -> None:
+        def interrupted(number: int, _: object) -> None:
             Interrupts.count += 1
             if not loop.is_closed():
-                loop.call_soon_threadsafe(self._signalled, "sigint")
+                loop.call_soon_threadsafe(self._signalled, "sigint" if number == signal.SIGINT else "sigquit")
 
         signal.signal(signal.SIGINT, interrupted)
+        signal.signal(signal.SIGQUIT, interrupted)
 
     def _signalled(self, name: str) -> None:
         sh = self.shell
         function = sh.var.functions.get(name)
         if function is not None:
             sh.notes.append(name)
-        elif name == "sigint" and sh.interactive:
+        elif name in ("sigint", "sigquit") and sh.interactive:
             if self._front is not None:
-                self._front.cancel(INTERRUPT)
+                self._front.cancel(INTERRUPT if name == "sigint" else QUIT)
         elif name in _ENDING:
             self._ended_by = int(_NOTES[name])
             self._main.cancel(INTERRUPT if name == "sigint" else None)

@@ -101,13 +101,14 @@ def test_enter_goes_on_until_a_command_is_complete(terminal: Terminal) -> None:
     assert terminal.end() == 0
 
 
+@pytest.mark.parametrize("key", ["\x03", "\x1c"], ids=["Ctrl-C", "Ctrl-backslash"])
 @pytest.mark.parametrize(
     "command", ["sleep 1000", "env sleep 1000", "env sleep 1000 | cat", "x=`{sleep 1000}"]
 )
-def test_control_c_ends_what_runs_and_nothing_else(terminal: Terminal, command: str) -> None:
+def test_control_c_ends_what_runs_and_nothing_else(terminal: Terminal, command: str, key: str) -> None:
     terminal.command(f"echo go^ing; {command}; echo not^reached")
     terminal.until("\ngoing\r\n")
-    terminal.type("\x03")
+    terminal.type(key)
     assert "notreached" not in terminal.until("ready>")
     terminal.type("echo still^here\r")
     terminal.until("\nstillhere\r\n")
@@ -127,3 +128,12 @@ def test_a_closed_terminal_ends_the_shell(terminal: Terminal) -> None:
     terminal.until("ready>")
     os.kill(terminal.pid, signal.SIGHUP)
     terminal.end()
+
+
+def test_a_quit_signal_at_the_prompt_is_nothing(terminal: Terminal) -> None:
+    terminal.until("ready>")
+    os.kill(terminal.pid, signal.SIGQUIT)
+    terminal.command("echo still^here")
+    terminal.until("\nstillhere\r\n")
+    terminal.command("exit")
+    assert terminal.end() == 0
