@@ -24,6 +24,8 @@ from nsh.p9.stat import Qid
 
 _INO_BITS = 48
 _SHORT_INO_BITS = 32
+_BIRTHS = 4096
+"""Files whose time of birth is remembered."""
 _GOLDEN = 0x9E3779B97F4A7C15
 _M64 = (1 << 64) - 1
 
@@ -54,6 +56,7 @@ class HostQids:
     def __init__(self) -> None:
         self._disks: dict[int, _Disk] = {}
         self._large: dict[tuple[int, int, int], int] = {}
+        self._births: dict[tuple[int, int], tuple[int, int]] = {}
 
     def qid(self, status: os.stat_result, file: str | int, directory: int = _CWD) -> Qid:
         """The qid of the file in the state ``status``: a path, a name in ``directory``, or a descriptor.
@@ -63,13 +66,24 @@ class HostQids:
         """
         disk = self._disk(status.st_dev)
         ino = status.st_ino
-        birth = _birth(status, file, directory) if disk.births else 0
+        birth = self._birth(status, file, directory) if disk.births else 0
         if ino >> (_SHORT_INO_BITS if disk.births else _INO_BITS):
             path = 1 << 63 | self._large.setdefault((status.st_dev, ino, birth), len(self._large))
         else:
             path = disk.number << _INO_BITS | _scrambled(birth) << _SHORT_INO_BITS | ino
         vers = (status.st_mtime_ns ^ status.st_mtime_ns >> 32 ^ status.st_size) & 0xFFFFFFFF
         return Qid(QTDIR if unix.S_ISDIR(status.st_mode) else QTFILE, vers, path)
+
+    def _birth(self, status: os.stat_result, file: str | int, directory: int) -> int:
+        """When a file was made; the host is asked again only when the file has changed since."""
+        key = (status.st_dev, status.st_ino)
+        changed, birth = self._births.get(key, (None, 0))
+        if changed != status.st_ctime_ns:
+            birth = _birth(status, file, directory)
+            if len(self._births) >= _BIRTHS:
+                self._births.clear()
+            self._births[key] = status.st_ctime_ns, birth
+        return birth
 
     def lasting(self, status: os.stat_result) -> bool:
         """Has a file on this disk the same inode number as long as it exists?"""
