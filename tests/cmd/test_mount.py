@@ -211,7 +211,7 @@ async def test_what_a_command_serves_on_its_descriptor_0_can_be_mounted() -> Non
     assert "mount '#|/data1' /mnt/m\n" in (await command(p, "ns"))[1]
     await command(p, "unmount", "/mnt/m")
     await quiet()
-    assert list(p.system.procs) == [1]
+    assert list(p.system.procs) == [p.pid]
     await end(p)
 
 
