@@ -186,6 +186,7 @@ class Leaf:
         self._ending: Ending | None = None
         self._reading: dict[Chan, Spool] = {}
         self._bell = Bell()
+        self._freed = False
         self.arg0 = ""
 
     @property
@@ -203,27 +204,26 @@ class Leaf:
     # --- the task ------------------------------------------------------------------------------
 
     def exec(self, argv: list[str]) -> None:
-        """Start a task. Errors: `P9Error` "exec failed: WHY"; `Einuse` while one runs."""
+        """Start a task. Errors: `P9Error` "exec failed: WHY"; `Einuse` while one runs; `Ehungup`."""
+        if self._freed:
+            raise errors.Ehungup()
         if self.running:
             raise errors.Einuse("exec failed: a task is running already")
-        if self._task is not None:
-            self._renew()
         options = self._options
         task = Task(self._guard, self._ended)
         env = {**os.environ, **options.env} if options.env else os.environ
-        task.start([*argv, *options.args], self._directory, env, (self._stdin, self._stdout, self._stderr))
+        # what the task before has left stays, until another has really started
+        pipes = (self._stdin, self._stdout, self._stderr) if self._task is None else (Feed(), Spool(), Spool())
+        task.start([*argv, *options.args], self._directory, env, pipes)
+        if self._task is not None:
+            self._stdout.close()
+            self._stderr.close()
+        self._stdin, self._stdout, self._stderr = pipes
         self._task, self._ending, self.arg0 = task, None, argv[0]
         if options.nice:
             task.nice(options.nice)
         if options.timeout:
             task.limit(options.timeout)
-
-    def _renew(self) -> None:
-        """Forget what the task before has left."""
-        self._stdout.close()
-        self._stderr.close()
-        self._stdout, self._stderr = Spool(), Spool()
-        self._stdin = Feed()
 
     def _ended(self, ending: Ending) -> None:
         self._ending = ending
@@ -239,7 +239,8 @@ class Leaf:
             self._task.kill()
 
     def free(self) -> None:
-        """Kill what runs and let go of everything."""
+        """Kill what runs and let go of everything; who waits for the end of a task is told."""
+        self._freed = True
         if self._task is not None:
             self._task.kill()
         self._stdin.close()
@@ -300,7 +301,9 @@ class Leaf:
         return status.status_line(number, opens, state, self._directory, self.arg0)
 
     async def wait(self) -> str:
-        """The line of the wait file, once a task has ended."""
+        """The line of the wait file, once a task has ended. Errors: `Ehungup` if the session is freed first."""
         while self._ending is None:
             await self._bell.wait()
+            if self._freed:
+                raise errors.Ehungup()
         return status.wait_line(*self._ending)

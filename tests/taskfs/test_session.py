@@ -294,3 +294,29 @@ async def test_a_thousand_sessions_cost_little_and_are_listed() -> None:
         for _ in range(1000):
             await w.clone()
         assert len(await w.ls("/task/remote")) == 1006
+
+
+async def test_an_exec_that_fails_leaves_what_the_task_before_has_printed() -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("exec echo hello", f"{s}/ctl")
+        before = await w.cat(f"{s}/wait")
+        assert await w.refusal("exec /no/such/program", f"{s}/ctl") == "exec failed: No such file or directory"
+        assert await w.cat(f"{s}/stdout") == "hello\n"
+        assert await w.cat(f"{s}/wait") == before
+
+
+async def test_who_waits_for_a_task_that_never_comes_is_told_when_the_session_is_freed() -> None:
+    async with world() as w:
+        for s in (await w.clone(), await w.team(2)):
+            waiting = asyncio.create_task(w.cat(f"{s}/wait"))
+            await asyncio.sleep(0.05)
+            await w.echo("release", f"{s}/ctl")
+            with pytest.raises(errors.Ehungup):
+                await waiting
+
+
+async def test_a_freed_session_starts_nothing() -> None:
+    async with world() as w:
+        s = await w.clone()
+        assert await w.refusal("release\nexec sleep 100", f"{s}/ctl") == str(errors.Ehungup())
