@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 __all__ = ["ELLIPSIS", "Edit", "Substitution", "differences", "fits", "rewrite", "without_count"]
@@ -29,19 +29,30 @@ class Edit(NamedTuple):
     printed: list[str]
 
 
+_NAME = r"[\w.-]"
+"""What makes a path that goes on behind a directory one of a file in it, or of another directory."""
+
+
 def _bounded(text: str, in_paths: bool) -> str:
     """A regular expression for ``text`` where it is not a part of a longer name.
 
-    Nor may it be a part of a path, unless it is a path itself or `in_paths`. One that ends
-    with a slash, as the root of a host may, stands for the directory: the slash is taken along where it does
-    not lead on to a file in it.
+    Nor may it be a part of a path, unless it is a path itself or `in_paths`.
     """
     slash = "" if in_paths or "/" in text else "/"
     before = rf"(?<![\w.{slash}-])" if re.match(r"[\w/]", text) else ""
-    bare = text.rstrip("/") or text
-    tail = r"(?:/+(?=[\s'\"]|$))?" if bare != text else ""
     after = rf"(?![\w{slash}-]|\.\w)" if re.search(r"[\w/]$", text) else ""
-    return f"{before}{re.escape(bare)}{tail}{after}"
+    return f"{before}{re.escape(text)}{after}"
+
+
+def _directory(text: str, typed: bool) -> str:
+    """A regular expression for a directory written with a slash at its end, as the root of a host may be.
+
+    The slash belongs to it, unless a path leads on from there. Who types it may leave the slash out.
+    """
+    name, slashes = text.rstrip("/"), text[len(text.rstrip("/")) :]
+    before = r"(?<![\w.-])" if re.match(r"[\w/]", text) else ""
+    without = rf"(?!{_NAME})" if typed else rf"(?=/+{_NAME})"
+    return f"{before}{re.escape(name)}(?:{slashes}(?!/*{_NAME})|{without})"
 
 
 class Substitution:
@@ -51,29 +62,42 @@ class Substitution:
     is what the value is recorded as.
     """
 
-    def __init__(self, wheres: Iterable[tuple[str, str | None]] = ()) -> None:
-        wheres = list(wheres)
-        self._any = {text for text, value in wheres if value is None}
-        self._in_paths = {text for text, value in wheres if value is None or "/" in value}
+    def __init__(self, wheres: Sequence[tuple[str, str | None]] = ()) -> None:
+        self._any: set[str] = set()
         self._values: dict[str, str] = {}
         self._texts: dict[str, str] = {}
         for text, value in wheres:
-            if value is not None:
-                self._values.setdefault(text.rstrip("/") or text, value)
-                self._texts.setdefault(value.rstrip("/") or value, text)
-        self._forward = self._alternatives(text for text, _ in wheres)
-        self._backward = self._alternatives(value for _, value in wheres if value)
+            if value is None:
+                self._any.add(text)
+                continue
+            if text.endswith("/"):
+                value = value.rstrip("/") or value
+            self._values.setdefault(text, value)
+            if value:
+                self._texts.setdefault(value, text)
+        self._directories = [text for text in self._values if text.rstrip("/") not in (text, "")]
+        for text in self._directories:
+            self._values.setdefault(text.rstrip("/"), self._values[text])
+        texts = [text for text, _ in wheres]
+        self._forward = _alternatives(texts, lambda text: self._expression(text, typed=False))
+        self._typed = _alternatives(texts, lambda text: self._expression(text, typed=True))
+        self._backward = _alternatives(self._texts, self._value_expression)
 
-    def _alternatives(self, texts: Iterable[str]) -> re.Pattern[str] | None:
-        longest_first = sorted(set(texts), key=len, reverse=True)
-        each = [_bounded(text, text in self._in_paths) for text in longest_first]
-        return re.compile("|".join(f"(?:{one})" for one in each)) if each else None
+    def _expression(self, text: str, typed: bool) -> str:
+        if text in self._directories:
+            return _directory(text, typed)
+        return _bounded(text, text in self._any or "/" in self._values[text])
+
+    def _value_expression(self, value: str) -> str:
+        """As a directory it is recorded with a slash, behind which a dot would be the name of a file."""
+        dot = r"(?!\.)" if self._texts[value] in self._directories else ""
+        return _bounded(value, in_paths=False) + dot
 
     def expand(self, text: str) -> str:
-        """A text of the file as it is meant in this run; what stands for any word is left as it is."""
-        if self._forward is None:
+        """A command of the file as it is meant in this run; what stands for any word is left as it is."""
+        if self._typed is None:
             return text
-        return self._forward.sub(lambda match: self._value(match[0]) or match[0], text)
+        return self._typed.sub(lambda match: self._value(match[0]) or match[0], text)
 
     def record(self, text: str) -> str:
         """A text of this run as the file writes it: `expand` undone."""
@@ -81,14 +105,14 @@ class Substitution:
             return text
 
         def recorded(match: re.Match[str]) -> str:
-            found = self._texts[match[0].rstrip("/") or match[0]]
-            leads_on = text.startswith("/", match.end())
-            return found.rstrip("/") if leads_on else found
+            found = self._texts[match[0]]
+            leads_on = re.compile(f"/+{_NAME}").match(text, match.end())
+            return found.rstrip("/") if found in self._directories and leads_on else found
 
         return self._backward.sub(recorded, text)
 
     def _value(self, text: str) -> str | None:
-        return None if text in self._any else self._values.get(text.rstrip("/") or text)
+        return None if text in self._any else self._values.get(text)
 
     def pattern(self, word: str) -> str:
         """The regular expression for what a recorded word may be in this run."""
@@ -102,6 +126,12 @@ class Substitution:
     def is_any(self, word: str) -> bool:
         """Does ``word``, or a part of it, stand for any word?"""
         return self._forward is not None and any(m[0] in self._any for m in self._forward.finditer(word))
+
+
+def _alternatives(texts: Iterable[str], expression: Callable[[str], str]) -> re.Pattern[str] | None:
+    """The regular expression for any of ``texts``, the longest first."""
+    each = [f"(?:{expression(text)})" for text in sorted(set(texts), key=len, reverse=True)]
+    return re.compile("|".join(each)) if each else None
 
 
 class _Line:

@@ -72,6 +72,34 @@ def test_a_text_stands_for_its_value_the_longest_first() -> None:
 
 
 @pytest.mark.parametrize(
+    ("recorded", "printed"),
+    [
+        ("/home/pravin/projects/host3//", "/tmp/w/host3"),
+        ("'/home/pravin/projects/host3//': x", "'/tmp/w/host3': x"),
+        ("/home/pravin/projects/host3///", "/tmp/w/host3/"),
+        ("/home/pravin/projects/host3/f", "/tmp/w/host3/f"),
+        ("/home/pravin/projects/host3/..", "/tmp/w/host3/.."),
+        ("/home/pravin/projects", "/tmp/w/home"),
+        ("/home/pravin/projects/", "/tmp/w/home/"),
+    ],
+)
+def test_each_slash_behind_a_directory_counts(recorded: str, printed: str) -> None:
+    assert fits([recorded], [printed], WHERE)
+    assert rewrite(printed, [], WHERE) == recorded
+    for more in ("/", "//"):
+        assert not fits([recorded], [printed + more], WHERE)
+        assert not fits([recorded + more], [printed], WHERE)
+    if recorded.endswith("/"):
+        assert not fits([recorded[:-1]], [printed], WHERE)
+
+
+def test_a_directory_may_be_typed_without_its_slash() -> None:
+    assert WHERE.expand("cd /home/pravin/projects/host3; ls /home/pravin/projects/host3/") == (
+        "cd /tmp/w/host3; ls /tmp/w/host3/"
+    )
+
+
+@pytest.mark.parametrize(
     "text",
     ["/home/pravin/projects2", "/x/home/pravin/projects", "/home/pravin", "pravin-x", "pravin.c", "apravin"],
 )
@@ -138,6 +166,12 @@ def test_a_new_line_keeps_a_word_that_stands_for_any() -> None:
     assert rewrite(new, like, WHERE) == "-r--r--r-- 1 pravin pravin 12 2010-01-14 17:12 new"
     assert rewrite("a b c d e f g h", like, WHERE) == "a b c d e f g h"
     assert rewrite(new + " x", like, WHERE) == "-r--r--r-- 1 pravin pravin 12 2026-11-22 23:59 new x"
+
+
+@given(st.lists(st.sampled_from(["/tmp/w", "/home", "/host3", "/", "//", "/x", ".", " ", "'", ":", "root"])))
+def test_what_is_recorded_of_a_path_fits_it(parts: list[str]) -> None:
+    printed = "".join(parts)
+    assert not printed.strip() or fits([rewrite(printed, [], WHERE)], [printed], WHERE)
 
 
 @given(st.text("/homepravinjects3 \t.-", max_size=40))
