@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from taskfs.session import Session
 
 
+MAXNICE = 19
+"""By how much the priority of a task can be lowered: the range of nice(2)."""
+
+
 class Options:
     """What was set for the tasks of a session and for the way its files work."""
 
@@ -156,7 +160,10 @@ def _dir(session: Session, path: str) -> None:
 
 
 def _nice(session: Session, n: str = "10") -> None:
-    session.options.nice = _number(n)
+    lower = _number(n)
+    if lower > MAXNICE:
+        raise ValueError(n)
+    session.options.nice = lower
 
 
 def _timeout(session: Session, seconds: str) -> None:

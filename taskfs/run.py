@@ -8,12 +8,14 @@ where children come from, is not known here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
 import resource
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from nsh import errors
 from nsh.errors import P9Error
@@ -24,6 +26,8 @@ from taskfs.spool import Bell, Feed, Spool
 
 if TYPE_CHECKING:
     from taskfs.ctl import Options
+
+T = TypeVar("T")
 
 GRACE = 2.0
 """Seconds between the SIGTERM and the SIGKILL of a task that is not wanted any more."""
@@ -62,15 +66,20 @@ class Task:
         self._finished = False  # the process group has gone, or will have
 
     def start(
-        self, argv: Sequence[str], directory: str, env: Mapping[str, str], pipes: tuple[Feed, Spool, Spool]
+        self,
+        argv: Sequence[str],
+        directory: str,
+        env: Mapping[str, str],
+        pipes: tuple[Feed, Spool, Spool],
+        nice: int,
     ) -> None:
-        """Run ``argv``. Errors: `P9Error` "exec failed: WHY"."""
+        """Run ``argv``, with a priority lower by ``nice``. Errors: `P9Error` "exec failed: WHY"."""
         stdin, stdout, stderr = pipes
         opened: list[int] = []
         try:
             for _ in pipes:
                 opened += os.pipe()
-            self._spawn(argv, directory, env, (opened[0], opened[3], opened[5]))
+            self._spawn(argv, directory, env, (opened[0], opened[3], opened[5]), nice)
         except (OSError, ValueError) as e:  # ValueError: a NUL in an argument
             for fd in opened:
                 os.close(fd)
@@ -82,30 +91,44 @@ class Task:
         stderr.drain(opened[4])
 
     def _spawn(
-        self, argv: Sequence[str], directory: str, env: Mapping[str, str], fds: tuple[int, int, int]
+        self,
+        argv: Sequence[str],
+        directory: str,
+        env: Mapping[str, str],
+        fds: tuple[int, int, int],
+        nice: int,
     ) -> None:
         import subprocess
 
+        if not argv[0]:
+            raise FileNotFoundError(errno.ENOENT, "")  # Popen would try the directories of PATH themselves
+
+        def popen() -> subprocess.Popen[bytes]:
+            # vfork underneath: no copy of this process is made
+            return subprocess.Popen(
+                argv, cwd=directory, env=env, process_group=0, stdin=fds[0], stdout=fds[1], stderr=fds[2]
+            )
+
         self._guard.start()
         self._began = time.monotonic()
-        # vfork underneath: no copy of this process is made
-        process = subprocess.Popen(
-            argv, cwd=directory, env=env, process_group=0, stdin=fds[0], stdout=fds[1], stderr=fds[2]
-        )
+        process = _lowered(nice, popen) if nice else popen()
         self.pid = process.pid
         self._guard.add(self.pid)
         if _FILES[0] != _FILES[1]:
-            resource.prlimit(self.pid, resource.RLIMIT_NOFILE, _FILES)
-        self._pidfd = os.pidfd_open(self.pid)
+            with contextlib.suppress(PermissionError):  # a set-user-id program keeps what we have
+                resource.prlimit(self.pid, resource.RLIMIT_NOFILE, _FILES)
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except OSError:  # too many are open; what nobody could wait for must not run on
+            os.killpg(self.pid, signal.SIGKILL)
+            process.wait()
+            self._guard.remove(self.pid)
+            raise
         asyncio.get_running_loop().add_reader(self._pidfd, self._exited, process)
 
     def limit(self, seconds: float) -> None:
         """Kill the task when it has run this long; `Ending.why` is then "timeout"."""
         self._timers.append(asyncio.get_running_loop().call_later(seconds, self._timed_out))
-
-    def nice(self, n: int) -> None:
-        """Lower the priority. Errors: host errors."""
-        os.setpriority(os.PRIO_PGRP, self.pid, n)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process group, as far as there still is one."""
@@ -162,6 +185,18 @@ class Task:
             self._timers = [asyncio.get_running_loop().call_later(GRACE, self._finish_off)]
 
 
+def _lowered(n: int, start: Callable[[], T]) -> T:
+    """What ``start`` returns, called with a priority lower by ``n``, which a process that it starts inherits.
+
+    Linux gives every thread a priority of its own, and a thread of ours could not raise it again: so one
+    is made for this. To lower it when the process is there could fail, and the process would run.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1, initializer=os.nice, initargs=(n,)) as thread:
+        return thread.submit(start).result()
+
+
 def _reason(e: Exception, directory: str) -> str:
     """Why a process could not be started, in the host's words; names the directory if that is at fault."""
     if not isinstance(e, OSError):
@@ -213,15 +248,15 @@ class Leaf:
         task = Task(self._guard, self._ended)
         env = {**os.environ, **options.env} if options.env else os.environ
         # what the task before has left stays, until another has really started
-        pipes = (self._stdin, self._stdout, self._stderr) if self._task is None else (Feed(), Spool(), Spool())
-        task.start([*argv, *options.args], self._directory, env, pipes)
+        pipes = self._stdin, self._stdout, self._stderr
+        if self._task is not None:
+            pipes = Feed(), Spool(), Spool()
+        task.start([*argv, *options.args], self._directory, env, pipes, options.nice)
         if self._task is not None:
             self._stdout.close()
             self._stderr.close()
         self._stdin, self._stdout, self._stderr = pipes
         self._task, self._ending, self.arg0 = task, None, argv[0]
-        if options.nice:
-            task.nice(options.nice)
         if options.timeout:
             task.limit(options.timeout)
 
@@ -301,7 +336,7 @@ class Leaf:
         return status.status_line(number, opens, state, self._directory, self.arg0)
 
     async def wait(self) -> str:
-        """The line of the wait file, once a task has ended. Errors: `Ehungup` if the session is freed first."""
+        """The line of the wait file, once a task has ended. Errors: `Ehungup` if the session is freed."""
         while self._ending is None:
             await self._bell.wait()
             if self._freed:

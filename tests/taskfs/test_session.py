@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 
 import pytest
@@ -110,6 +111,9 @@ async def test_dir_env_args_and_substitution_reach_the_task() -> None:
         ("res 2\nfrob", 'unknown control message "frob"'),
         ("dir 'a", 'unclosed quote in control message "dir \'a"'),
         ("exec /no/such/program", "exec failed: No such file or directory"),
+        ("exec ''", "exec failed: No such file or directory"),
+        ("nice 20", 'bad argument in control message "nice 20"'),
+        ("nice 99999999999", 'bad argument in control message "nice 99999999999"'),
         ("  \n", "empty control message"),
     ],
 )
@@ -301,7 +305,7 @@ async def test_an_exec_that_fails_leaves_what_the_task_before_has_printed() -> N
         s = await w.clone()
         await w.echo("exec echo hello", f"{s}/ctl")
         before = await w.cat(f"{s}/wait")
-        assert await w.refusal("exec /no/such/program", f"{s}/ctl") == "exec failed: No such file or directory"
+        assert (await w.refusal("exec /no/such/program", f"{s}/ctl")).startswith("exec failed: No such")
         assert await w.cat(f"{s}/stdout") == "hello\n"
         assert await w.cat(f"{s}/wait") == before
 
@@ -320,3 +324,25 @@ async def test_a_freed_session_starts_nothing() -> None:
     async with world() as w:
         s = await w.clone()
         assert await w.refusal("release\nexec sleep 100", f"{s}/ctl") == str(errors.Ehungup())
+
+
+async def test_nice_is_how_much_lower_the_priority_of_the_task_is() -> None:
+    async with world() as w:
+        s = await w.team(1, "nice 7", "exec nice")
+        assert int(await w.cat(f"{s}/stdout")) == min(os.nice(0) + 7, 19)
+        await w.echo("nice 0\nexec nice", f"{s}/0/ctl")
+        assert int(await w.cat(f"{s}/0/stdout")) == os.nice(0)
+
+
+async def test_what_cannot_be_waited_for_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_many(pid: int) -> int:
+        raise OSError(errno.EMFILE, "")
+
+    async with world() as w:
+        s = await w.clone()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pidfd_open", too_many)
+            assert await w.refusal("exec sleep 100", f"{s}/ctl") == "exec failed: Too many open files"
+        await w.device.guard.idle()
+        await w.echo("exec echo now", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "now\n"
