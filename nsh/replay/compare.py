@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 __all__ = ["ELLIPSIS", "Edit", "Substitution", "differences", "fits", "rewrite", "without_count"]
@@ -204,9 +205,39 @@ def fits(recorded: Sequence[str], printed: Sequence[str], where: Substitution) -
 def differences(recorded: Sequence[str], printed: Sequence[str], where: Substitution) -> list[Edit]:
     """What has to change in ``recorded``, which does not fit ``printed``, to make it fit.
 
-    Lines that agree stay, and so does an ELLIPSIS as long as it alone stands for what is in its place.
+    Lines that agree stay, and so does an ELLIPSIS as long as it alone stands for what is in its place. Lines
+    are taken to be in their places, where as many are printed as were recorded and half of them agree so:
+    of several that are alike, the one that was changed is named. Else the longest runs that agree stay.
     """
     expected, shown = [_Line(text, where) for text in recorded], _lines(printed)
+    words = [_words(line) for line in shown]
+    if len(expected) == len(words) and ELLIPSIS not in recorded:
+        wrong = [n for n, line in enumerate(expected) if not line.fits(words[n])]
+        if 2 * len(wrong) <= len(words):
+            return [Edit(n, n + 1, [shown[n]]) for n in wrong]
+    start, end = _agreeing_ends(expected, words)
+    middle, words = expected[start : len(expected) - end], words[start : len(words) - end]
+    edits = []
+    for what, first, last, low, high in _opcodes(middle, words):
+        stands = first < last and all(line.key == ELLIPSIS for line in middle[first:last])
+        if what != "equal" and not stands:
+            edits.append(Edit(start + first, start + last, shown[start + low : start + high]))
+    return edits
+
+
+def _agreeing_ends(expected: Sequence[_Line], words: Sequence[str]) -> tuple[int, int]:
+    """How many lines agree from the beginning on, none of them an ELLIPSIS, and how many up to the end."""
+
+    def agreeing(pairs: Iterable[tuple[_Line, str]]) -> int:
+        agree = (line.key != ELLIPSIS and line.fits(text) for line, text in pairs)
+        return sum(takewhile(bool, agree))
+
+    start = agreeing(zip(expected, words, strict=False))
+    return start, agreeing(zip(reversed(expected[start:]), reversed(words[start:]), strict=False))
+
+
+def _opcodes(expected: Sequence[_Line], words: Sequence[str]) -> Sequence[tuple[str, int, int, int, int]]:
+    """How the lines become those that were printed, as `difflib` says it."""
     keys = [line.key for line in expected]
     loose = [line for line in expected if line.loose]
 
@@ -215,12 +246,7 @@ def differences(recorded: Sequence[str], printed: Sequence[str], where: Substitu
         exact = re.escape(text)
         return exact if exact in keys else next((line.key for line in loose if line.fits(text)), exact)
 
-    matcher = difflib.SequenceMatcher(None, keys, [key(_words(text)) for text in shown], autojunk=False)
-    edits = []
-    for what, start, end, first, last in matcher.get_opcodes():
-        if what != "equal" and not (start < end and set(recorded[start:end]) == {ELLIPSIS}):
-            edits.append(Edit(start, end, shown[first:last]))
-    return edits
+    return difflib.SequenceMatcher(None, keys, [key(text) for text in words], autojunk=False).get_opcodes()
 
 
 def _shape(word: str) -> str:

@@ -133,6 +133,25 @@ def test_differences_keep_an_ellipsis_that_still_stands_for_lines() -> None:
     assert differences(["a", ELLIPSIS, "y"], ["a", "b", "z"], SAME) == [Edit(1, 3, ["b", "z"])]
 
 
+@given(st.lists(st.sampled_from("aab"), min_size=1), st.data())
+def test_a_changed_line_is_the_one_that_is_named(printed: list[str], data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(printed) - 1))
+    recorded = [*printed]
+    recorded[at] = data.draw(st.sampled_from("abz"))
+    if not fits(recorded, printed, SAME):
+        assert differences(recorded, printed, SAME) == [Edit(at, at + 1, [printed[at]])]
+
+
+def test_changed_lines_are_named_among_others_that_are_like_them() -> None:
+    changed = ["inferno", "inferno", "Pearl", "Pearl"]
+    printed = ["Pearl", "inferno", "inferno", "Pearl"]
+    assert differences(changed, printed, SAME) == [Edit(0, 1, ["Pearl"]), Edit(2, 3, ["inferno"])]
+
+
+def test_lines_that_have_moved_are_not_all_named() -> None:
+    assert differences(list("abcde"), list("bcdex"), SAME) == [Edit(0, 1, []), Edit(5, 5, ["x"])]
+
+
 LINES = st.lists(st.sampled_from(["a", "b", "c", "d 17:12", "d 18:00"]), max_size=8)
 RECORDED = st.lists(st.sampled_from(["a", "b", "c", "d 17:12", ELLIPSIS]), max_size=8)
 
