@@ -99,7 +99,7 @@ class Replay:
         for line in sorted(lines, key=lambda line: line.line):
             if isinstance(line, Output):
                 _say(f"{line.line:5}", line.text)
-            elif line.text:
+            elif line.text or line.output:  # else a prompt at which nothing happened
                 self._run_one(world, line)
                 if self._differ and not (self._options.go_on or self._options.update):
                     break

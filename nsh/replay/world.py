@@ -236,7 +236,7 @@ class World:
         that does not bring the prompt back, its shell is killed.
         """
         shell = self.linux if command.prompt == "$" else self.namespace
-        leaves = not shell.ended and text.split()[0] == "exit"
+        leaves = not shell.ended and text.split()[:1] == ["exit"]
         result = self._run(shell, text, timeout, show)
         return result._replace(trouble="") if leaves and shell.ended else result
 

@@ -207,6 +207,21 @@ def test_a_shell_may_be_left_with_exit(place: Place) -> None:
     assert report[:2] == ["    1 ok       ; exit", "    2 ok       $ exit 1"]
 
 
+def test_output_behind_a_prompt_at_which_nothing_was_typed_is_a_difference(place: Place) -> None:
+    file = place.write("$ echo a\na\n$\n; \nzzz\n$ \n...\n$")
+    status, report, _ = place.replay("-k", file)
+    assert status == 1
+    assert report == [
+        "    1 ok       $ echo a",
+        "    4 differs  ;",
+        "                   5 - zzz",
+        "    6 ok       $",
+        "3 commands, 1 differ",
+    ]
+    assert place.replay("--update", file)[0] == 0
+    assert file.read_text() == "$ echo a\na\n$\n; \n$ \n...\n$"
+
+
 def test_update_rewrites_what_differs_and_nothing_else(place: Place) -> None:
     text = (
         "# where MINE is $home\n# comment\n; echo  a\na   \n; echo b c\n\nb\n# here\n$ pwd\n/x\n$ echo '; d'"
