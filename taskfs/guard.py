@@ -7,6 +7,7 @@ the other side, by exit or by death, what is still there is killed. Nothing else
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -35,6 +36,10 @@ for group in $live; do kill -KILL -$group; done
 """
 
 
+LINGER = 10.0
+"""Seconds that the helper stays for the next task; it takes longer to start than most tasks do."""
+
+
 class Guard:
     """Knows the process groups that run, and keeps the helper while it is wanted or one of them runs."""
 
@@ -44,10 +49,12 @@ class Guard:
         self._groups: set[int] = set()
         self._helper = 0
         self._bell = Bell()
+        self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Have the helper there. Errors: those of starting a process."""
         self._wanted = True
+        self._stop_timer()
         if self._pipe >= 0:
             return
         if self._helper:
@@ -83,8 +90,20 @@ class Guard:
 
     def unwanted(self) -> None:
         """No more will be started soon: let the helper go, once nothing runs any more."""
+        self._stop_timer()
         self._wanted = False
         self._leave()
+
+    def unwanted_soon(self) -> None:
+        """`unwanted`, in `LINGER` seconds, if no more is started until then."""
+        self._stop_timer()
+        if self._pipe >= 0:
+            self._timer = asyncio.get_running_loop().call_later(LINGER, self.unwanted)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def idle(self) -> None:
         """Wait until no process group runs."""
