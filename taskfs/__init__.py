@@ -4,7 +4,8 @@ What is where: `dev` is the device and its table of sessions; `session` one sess
 life; `ctl` the words that its ctl file takes; `run` a task, that is a process of this host; `spool`
 what lies between a task's pipes and their readers; `hosts` where resources come from and how they are
 reserved; `gather` many children made to look like one; `status` the lines that report on them;
-`guard` the helper that kills the tasks of an nsh that has died.
+`owner` which sessions end together, and how many there may be; `guard` the helper that kills the tasks
+of an nsh that has died.
 
 nsh does not import this package. It finds the device by the entry point group ``nsh.devices``, as it
 would find anybody's. taskfs(3) is the manual.

@@ -148,7 +148,12 @@ def _res(session: Session, n: str, system: str = "*", arch: str = "*") -> Maybe[
 
 
 def _hosts(session: Session, *names: str) -> None:
-    session.options.hosts = [name for word in names for name in expand(word)]
+    expanded: list[str] = []
+    for word in names:
+        expanded += expand(word)
+        if len(expanded) > MAXNAMES:
+            raise errors.Elimit(f"too many hosts: more than {MAXNAMES}")
+    session.options.hosts = expanded
 
 
 def _exec(session: Session, *argv: str) -> Maybe[None]:
@@ -227,6 +232,8 @@ class Word(NamedTuple):
 
 
 _MANY = 1 << 30
+MAXNAMES = 10_000
+"""Most names that ``hosts`` takes."""
 
 WORDS = {
     "res": Word(1, 3, _res),
@@ -256,11 +263,12 @@ def expand(word: str) -> list[str]:
     if bracket is None:
         return [word]
     before, numbers, after = bracket.groups()
-    names = []
+    names: list[str] = []
     for part in numbers.split(","):
         first, dash, last = part.partition("-")
-        low, high = _number(first), _number(last) if dash else _number(first)
-        if high - low > 100_000:
+        low = _number(first)
+        high = _number(last) if dash else low
+        if high - low >= MAXNAMES - len(names) or max(len(first), len(last)) > 9:
             raise ValueError(word)
         names += [f"{before}{n:0{len(first)}d}{after}" for n in range(low, high + 1)]
     return names

@@ -19,6 +19,7 @@ from nsh.kern.dev import Device, Directory, File, Text, up
 from nsh.kern.namec import quote
 from taskfs.guard import Guard
 from taskfs.hosts import Hosts
+from taskfs.owner import ATONCE, Owner, Turn
 from taskfs.run import more_files
 from taskfs.session import Session
 
@@ -39,8 +40,13 @@ class TaskDevice(Device):
         self.home = os.getcwd()
         self.hosts = Hosts()
         self.guard = Guard()
+        self._boot = next(iter(system.procs.values()), None)
+        if self._boot is not None:
+            self._boot.atexit(self.guard.unwanted)
         self.sessions: dict[int, Session] = {}
         self._free: list[int] = []
+        self._owners: dict[Proc, Owner] = {}
+        self._detached: dict[str, Owner] = {}
         self._remote = Directory(
             "remote", Clone(self), _arch(self.eve), _env(self.eve), OwnerDirectory("fs", self.eve),
             OwnerDirectory("ns", self.eve), self._status(),
@@ -52,22 +58,53 @@ class TaskDevice(Device):
 
     # --- sessions ------------------------------------------------------------------------------
 
-    def new_session(self, owner: Proc, place: Path) -> Session:
-        """Make the session with the lowest free number, for ``owner``, who sees it below ``place``."""
+    def new_session(self, p: Proc, place: Path, owner: Owner | None = None) -> Session:
+        """Make the session with the lowest free number, for ``p``, who sees it below ``place``.
+
+        It belongs to ``owner``, if it is not said to p's leader. Errors: `Elimit` if that has too many.
+        """
+        owner = owner or self._owner(p.leader)
+        owner.check_room(1)
         number = heapq.heappop(self._free) if self._free else len(self.sessions)
-        session = Session(self, number, owner, place)
+        session = Session(self, number, p, place, owner)
+        owner.add(session)
         self.sessions[number] = session
         self._remote.add(session)
         return session
 
+    def _owner(self, leader: Proc) -> Owner:
+        """What belongs to ``leader``, and is released when that ends."""
+        owner = self._owners.get(leader)
+        if owner is None:
+            owner = self._owners[leader] = Owner()
+            leader.atexit(lambda: self._left(leader))
+        return owner
+
+    def _left(self, leader: Proc) -> None:
+        """The leader has ended: release what it had, some of it at once, the rest in the background."""
+        owner = self._owners.pop(leader)
+        for _ in range(min(ATONCE, len(owner))):
+            if owner:
+                owner.first().release()
+        if owner:
+            self.background(_release_all(owner))
+
+    def detached(self, user: str) -> Owner:
+        """What ``user`` has detached."""
+        return self._detached.setdefault(user, Owner())
+
     def forget(self, session: Session) -> None:
         """The session is freed; its number may be used again."""
+        session.owner.discard(session)
         del self.sessions[session.number]
         self._remote.discard(session.name)
         heapq.heappush(self._free, session.number)
         if not self.sessions:
             self._free.clear()
-            self.guard.unwanted()
+            if self._boot is None or self._boot.status is not None:
+                self.guard.unwanted()
+            else:
+                self.guard.unwanted_soon()
 
     def background(self, work: Awaitable[Any]) -> None:
         """Let ``work`` be done by nobody in particular; what becomes of it does not matter."""
@@ -116,6 +153,14 @@ class TaskDevice(Device):
             f"{quote(host.name)} {states[host.lost, host.dead]} {len(host.children)}\n"
             for host in self.hosts.met()
         )
+
+
+async def _release_all(owner: Owner) -> None:
+    turn = Turn()
+    while owner:
+        await turn.give()
+        if owner:
+            owner.first().release()
 
 
 class Clone(File):

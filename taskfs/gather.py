@@ -22,6 +22,8 @@ from taskfs.spool import Bell
 if TYPE_CHECKING:
     from taskfs.ctl import Options
 
+ASKED = 512
+"""Children that are asked for their status at a time: many, since those of hosts that hang all take long."""
 LINEMAX = 1 << 20
 """Bytes without a newline after which a line is passed on in pieces."""
 
@@ -66,14 +68,13 @@ class Team:
     async def _start(self, child: Child, argv: list[str]) -> None:
         child.started = False
         options = self._options
-        await child.hold()
         if options.args:
             await child.put("args", " ".join(map(quote, options.args)).encode())
         if options.env:
             lines = "".join(f"{name}={value}\n" for name, value in options.env.items())
             await child.put("env", lines.encode("utf-8", "surrogateescape"))
         words = [substitute(arg, child.rank, len(self.children), child.host.name) for arg in argv]
-        await child.command("\n".join([*options.settings(), "exec " + " ".join(map(quote, words))]))
+        await child.start("\n".join([*options.settings(), "exec " + " ".join(map(quote, words))]))
         child.arg0 = words[0]
         child.started = True
 
@@ -204,7 +205,7 @@ class Team:
 
     async def status(self) -> str:
         """The children's lines, in rank order."""
-        lines = await each(self.children, lambda child: child.status(), len(self.children) or 1)
+        lines = await each(self.children, lambda child: child.status(), ASKED)
         return "".join(line for line in lines if isinstance(line, str))
 
     async def wait(self) -> str:
@@ -214,7 +215,7 @@ class Team:
             if self._freed:
                 raise errors.Ehungup()
         started = [child for child in self.children if child.started]
-        lines = await each(started, lambda child: child.wait(), len(started) or 1)
+        lines = await each(started, lambda child: child.wait())
         return "".join(
             status.prefixed(line, f"{child.rank} {child.host.name} ")
             for child, line in zip(started, lines, strict=True)

@@ -18,9 +18,11 @@ from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, settle
 from nsh.kern.mnt import MREPL
-from nsh.kern.namec import Access, namec, quote
+from nsh.kern.namec import Access, namec, open_chan, quote
+from nsh.kern.union import clone
 from nsh.p9.const import ORDWR, OREAD, OWRITE
 from taskfs import status
+from taskfs.owner import Turn
 
 if TYPE_CHECKING:
     from nsh.kern.proc import Proc
@@ -51,19 +53,24 @@ class Lost(P9Error, ConnectionError):
 async def each(
     items: Iterable[A], work: Callable[[A], Awaitable[T]], together: int = TOGETHER
 ) -> list[T | OSError]:
-    """Do ``work`` for every item, at most ``together`` at a time; an OSError is a result too."""
+    """Do ``work`` for every item, at most ``together`` at a time; an OSError is a result too.
+
+    Work that never waits gives way to others between the items.
+    """
     todo = list(items)
     results: list[T | OSError] = [Lost()] * len(todo)
     numbers = iter(range(len(todo)))
+    turn = Turn()
 
     async def worker() -> None:
         for i in numbers:
+            await turn.give()
             try:
                 results[i] = await work(todo[i])
             except OSError as e:
                 results[i] = e
 
-    if len(todo) <= 1:
+    if min(together, len(todo)) <= 1:
         await worker()
     else:
         async with asyncio.TaskGroup() as group:
@@ -87,7 +94,7 @@ class Host:
         self.lost = False
         self.dead = False
         self.children: set[Child] = set()
-        self._gone: asyncio.Future[None] | None = None
+        self._asking: set[asyncio.Future[bool]] = set()
         self._watcher: asyncio.Task[None] | None = None
 
     async def clone(self, session: Session) -> Child:
@@ -96,16 +103,28 @@ class Host:
 
     async def _clone(self, session: Session) -> Child:
         proc = session.proc
-        ctl = await namec(proc, f"{self.base}/clone", Access.OPEN, ORDWR)
+        file = await namec(proc, f"{self.base}/clone", Access.ACCESS)
+        ctl = await clone(file) if file.shared else file
         try:
+            # an open that is cut short may have been done, and then the session is there
+            ctl = await open_chan(ctl, ORDWR, proc.pgrp, None)
             number = (await settle(ctl.dev.read(ctl, 32, 0))).decode("ascii", "replace")
             if not number.isdigit():
                 raise P9Error(f"clone gave {number!r}, which is no session")
-            directory = await namec(proc, f"{self.base}/{number}", Access.BIND)
+            directory, walked = await self._walk(proc, f"{self.base}/{number}")
         except BaseException:
             session.background(_give_up(ctl))
             raise
-        return Child(self, int(number), directory, ctl)
+        return Child(self, int(number), directory, ctl, walked)
+
+    async def _walk(self, proc: Proc, base: str) -> tuple[Chan, dict[str, Chan]]:
+        """The directory of a session, and those of its files that exec will open, in one round trip."""
+        names = [base, *(f"{base}/{name}" for name in HELD)]
+        directory, *files = await each(names, lambda name: namec(proc, name, Access.BIND))
+        if isinstance(directory, OSError):
+            raise directory
+        pairs = zip(HELD, files, strict=True)
+        return directory, {name: c for name, c in pairs if isinstance(c, Chan) and not c.shared}
 
     async def ask(self, result: Maybe[T], patience: float = 0.0) -> T:
         """The value of ``result``, unless the host is or gets lost first; ``patience`` seconds, 0: no limit.
@@ -117,21 +136,9 @@ class Host:
         if self.lost:
             _drop(result)
             raise Lost()
-        if self._gone is None:
-            self._gone = asyncio.get_running_loop().create_future()
-        gone = self._gone
         task = asyncio.ensure_future(result)
         task.add_done_callback(looked_at)
-        try:
-            await asyncio.wait((task, gone), timeout=patience or None, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                if not gone.done():
-                    self.lose()
-                raise Lost()
-        finally:
-            # a request that is cut short may wait for a host that never answers: nobody waits with it
-            if not task.done():
-                task.cancel()
+        await self._until_done(task, patience)
         try:
             value: T = task.result()
             return value
@@ -141,6 +148,32 @@ class Host:
                 self.lose()
                 raise Lost(str(e)) from None
             raise  # it was an answer
+
+    async def _until_done(self, task: asyncio.Future[Any], patience: float) -> None:
+        """Wait for ``task``; it is cancelled when it is not waited for any more. Errors: `Lost`."""
+        loop = asyncio.get_running_loop()
+        asking: asyncio.Future[bool] = loop.create_future()  # is the host lost?
+
+        def answered(_: object = None) -> None:
+            if not asking.done():
+                asking.set_result(False)
+
+        self._asking.add(asking)
+        task.add_done_callback(answered)
+        timer = loop.call_later(patience, answered) if patience else None
+        try:
+            lost = await asking
+            if not task.done():
+                if not lost:
+                    self.lose()
+                raise Lost()
+        finally:
+            self._asking.discard(asking)
+            if timer is not None:
+                timer.cancel()
+            # a request that is cut short may wait for a host that never answers: nobody waits with it
+            if not task.done():
+                task.cancel()
 
     async def _is_dead(self) -> bool:
         """Is the connection gone? Asks for something that a living host always answers."""
@@ -157,9 +190,10 @@ class Host:
     def lose(self) -> None:
         """The host does not answer: all who wait for it are told."""
         self.lost = True
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
-        self._gone = None
+        asking, self._asking = self._asking, set()
+        for one in asking:
+            if not one.done():
+                one.set_result(True)
 
     async def check(self, directory: Chan, patience: float = PATIENCE) -> bool:
         """Look whether the host answers; one that does again is no longer lost."""
@@ -215,7 +249,7 @@ class Here(Host):
         super().__init__(os.uname().nodename, "")
 
     async def clone(self, session: Session) -> Child:
-        made = session.device.new_session(session.proc, session.place)
+        made = session.device.new_session(session.proc, session.place, session.owner)
         ctl = made.open_ctl(ORDWR)
         return Child(self, made.number, made.chan(), ctl)
 
@@ -246,11 +280,13 @@ def _drop(result: Any) -> None:
 class Child:
     """A session on a host, reserved for us.
 
-    ``number``: what its host calls it; ``directory``: its directory, walked to; ``rank``: its place among
-    the children; ``started``: an exec has been successful.
+    ``number``: what its host calls it; ``directory``: its directory, walked to, as may be some of its files
+    (``walked``); ``rank``: its place among the children; ``started``: an exec has been successful.
     """
 
-    def __init__(self, host: Host, number: int, directory: Chan, ctl: Chan) -> None:
+    def __init__(
+        self, host: Host, number: int, directory: Chan, ctl: Chan, walked: dict[str, Chan] | None = None
+    ) -> None:
         self.host = host
         self.number = number
         self.directory = directory
@@ -258,6 +294,8 @@ class Child:
         self.started = False
         self.arg0 = ""
         self._held = {"ctl": ctl}
+        self._walked = walked or {}
+        self._told = False
         self._covered: Chan | None = None
         self._last = ""
 
@@ -289,7 +327,9 @@ class Child:
 
     async def _open(self, name: str, mode: int) -> Chan:
         device = self.directory.dev
-        walked, _ = await settle(device.walk(self.directory, [name]))
+        walked = self._walked.pop(name, None)
+        if walked is None:
+            walked, _ = await settle(device.walk(self.directory, [name]))
         if walked is None:
             raise errors.Enonexist()
         opened = await settle(device.open(walked, mode))
@@ -298,15 +338,35 @@ class Child:
 
     async def hold(self) -> None:
         """Open what is held open while a task runs. Errors: `Lost`, and those of the host."""
-        missing = [name for name in HELD if name not in self._held]
-        for result in await each(missing, self._hold):
+        await self._open_held()
+        await self._only_hold()
+
+    async def start(self, message: str) -> None:
+        """Send the ctl message that starts a task, with all held open that it needs. Errors: as of `hold`."""
+        await self._open_held()
+        todo: list[Callable[[], Awaitable[None]]] = [self._only_hold, lambda: self.command(message)]
+        for result in await each(todo, lambda do: do(), 1 if self.here else len(todo)):
             if isinstance(result, OSError):
                 raise result
 
-    async def _hold(self, name: str) -> None:
-        self._held[name] = await self.open(name, HELD[name])
-        if name == "stdin":
-            await settle(self.write(name, b""))  # only to hold it open: see session._Writer
+    async def _open_held(self) -> None:
+        missing = [name for name in HELD if name not in self._held]
+        if missing:
+            opening: Maybe[None] = self._open_all(missing)
+            await self.host.ask(opening)
+
+    async def _open_all(self, names: list[str]) -> None:
+        opened = await each(names, lambda name: self._open(name, HELD[name]), 1 if self.here else len(names))
+        self._held.update((name, c) for name, c in zip(names, opened, strict=True) if isinstance(c, Chan))
+        for result in opened:
+            if isinstance(result, OSError):
+                raise result
+
+    async def _only_hold(self) -> None:
+        """Say, once, that our stdin is held open and nothing is written yet: see session._Writer."""
+        if not self._told:
+            self._told = True
+            await settle(self.write("stdin", b""))
 
     def _file(self, name: str) -> Chan:
         """The open file ``name``. Errors: `Ehungup` when the child was given back."""
@@ -388,28 +448,32 @@ class Child:
     # --- its end -------------------------------------------------------------------------------
 
     def release(self, proc: Proc) -> Awaitable[None] | None:
-        """Give it back. What must be waited for is returned."""
+        """Give it back, once. What must be waited for is returned."""
+        ctl = self._held.pop("ctl", None)
+        if ctl is None:
+            return None
         self.unbind(proc)
         self.host.leave(self)
-        ctl = self._held["ctl"]
         try:
             done = ctl.dev.write(ctl, b"release", 0)
         except OSError:
             done = 0
         if inspect.isawaitable(done):
-            return self._release_later(done)
-        self._close()
+            return self._release_later(ctl, done)
+        self._close(ctl)
         return None
 
-    async def _release_later(self, done: Any) -> None:
+    async def _release_later(self, ctl: Chan, done: Any) -> None:
         try:
             await self.host.ask(done, PATIENCE)
         except OSError:
             pass  # its host frees it when the connection ends
         finally:
-            self._close()
+            self._close(ctl)
 
-    def _close(self) -> None:
+    def _close(self, ctl: Chan) -> None:
+        ctl.close()
+        self._walked.clear()
         held, self._held = self._held, {}
         for c in held.values():
             c.close()
@@ -426,11 +490,12 @@ class Hosts:
     async def choose(self, session: Session, n: int, system: str, arch: str) -> list[Host]:
         """The hosts for the next ``n`` resources, of the kind that is wanted (``*``: any).
 
-        Errors: `P9Error` when there are hosts, but none will do.
+        Errors: `P9Error` when there are hosts, but none will do; `Elimit` when this one is full.
         """
         found = await self._find(session)
         if not found:
             session.device.check_host(system, arch)
+            session.owner.check_room(n)
             return [self.here] * n
         wanted = _selected(found, session.options.hosts)
         alive = [host for host in wanted if not host.lost]

@@ -10,43 +10,51 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
 from nsh.errors import P9Error
-from nsh.kern.chan import Chan, Maybe, Path
+from nsh.kern.chan import Chan, Maybe, Path, settle
 from nsh.kern.dev import AWRITE, Directory, File, Text, access_needed, up
 from nsh.kern.proc import RFCFDG, Proc
 from nsh.p9.const import OREAD
 from nsh.p9.stat import Dir
 from taskfs import ctl, status
 from taskfs.gather import Team, substitute
-from taskfs.hosts import Child, each
+from taskfs.hosts import Child, Host, each
+from taskfs.owner import ATONCE, Turn
 from taskfs.run import Leaf
 
 if TYPE_CHECKING:
     from taskfs.dev import TaskDevice
+    from taskfs.owner import Owner
 
+MAXCHILDREN = 4096
+"""Most resources that one session may have."""
 IDLE = 600.0
 """Seconds after which a session that has been used, and is not any more, is freed."""
 
 
 class Session(Directory):
     """A session; ``number`` is its name. ``place``: the directory that the sessions are in, as its owner
-    came to it; ``proc``: who acts for the session in the name space of its owner.
+    came to it; ``proc``: who acts for the session in the name space of its owner; ``owner``: which
+    sessions it ends with.
     """
 
-    def __init__(self, device: TaskDevice, number: int, owner: Proc, place: Path) -> None:
-        super().__init__(str(number), uid=owner.user)
+    def __init__(self, device: TaskDevice, number: int, p: Proc, place: Path, owner: Owner) -> None:
+        super().__init__(str(number), uid=p.user)
         self.device = device
         self.number = number
         self.place = place
+        self.owner = owner
         self.options = ctl.Options()
         self.opens = 0
         self.gone = False
         self._users = 0
         self._reaper: asyncio.TimerHandle | None = None
-        self.proc = owner.fork(RFCFDG)
+        self.proc = p.fork(RFCFDG)
         self.proc.args = ["taskfs", str(number)]
         self._opened_again = False
         self._writers = 0
@@ -54,7 +62,6 @@ class Session(Directory):
         self._splices: set[asyncio.Task[None]] = set()
         self._leaf = Leaf(device.guard, self.options, device.home)
         self._team: Team | None = None
-        self._stay = owner.leader.atexit(self.release)
         self._ctl = Ctl(self)
         for node in (
             Args(self), self._ctl, Env(self), Ns(self), Report(self, "status", self.status),
@@ -172,7 +179,10 @@ class Session(Directory):
             await team.exec(argv)
 
     def reserve(self, n: int, system: str, arch: str) -> Maybe[None]:
-        """Reserve ``n`` resources, all or none. Errors: `P9Error`, which names the hosts that failed."""
+        """Reserve ``n`` resources, all or none.
+
+        Errors: `Elimit` for more than `MAXCHILDREN`; `P9Error`, which names the hosts that failed.
+        """
         if n == 0:
             self.device.check_host(system, arch)
             return None
@@ -183,29 +193,39 @@ class Session(Directory):
     async def _reserve(self, n: int, system: str, arch: str) -> None:
         async with self._lock:
             self.alive()
+            before = len(self._team.children) if self._team is not None else 0
+            if before + n > MAXCHILDREN:
+                raise errors.Elimit(f"too many resources: {before + n}, at most {MAXCHILDREN} in a session")
             hosts = self.device.hosts
             chosen = await hosts.choose(self, n, system, arch)
             got: list[Child] = []
             try:
                 results = await each(chosen, lambda host: self._clone(host, got))
+                self.alive()
+                failed = {h.name: str(e) for h, e in zip(chosen, results, strict=True) if e is not None}
+                if failed:
+                    raise P9Error("res: " + "; ".join(f"{name}: {why}" for name, why in failed.items()))
+                await self._adopt(_ranked(got, chosen))
             except BaseException:
+                self._disown(before)
                 self._give_back(got)
                 raise
-            failed = {h.name: str(e) for h, e in zip(chosen, results, strict=True) if e is not None}
-            if failed or self.gone:
-                self._give_back(got)
-                self.alive()
-                raise P9Error("res: " + "; ".join(f"{name}: {why}" for name, why in failed.items()))
             hosts.advance(n)
-            if self._team is None:
-                self._team = Team(self.options)
-            for child in _ranked(got, chosen):
-                self._adopt(self._team, child)
 
-    async def _clone(self, host: Any, got: list[Child]) -> None:
+    async def _clone(self, host: Host, got: list[Child]) -> None:
+        self.alive()  # many may be left to do when the session is freed
         got.append(await host.clone(self))
 
-    def _adopt(self, team: Team, child: Child) -> None:
+    async def _adopt(self, children: list[Child]) -> None:
+        turn = Turn()
+        for child in children:
+            await turn.give()
+            self.alive()
+            if self._team is None:
+                self._team = Team(self.options)
+            self._enter(self._team, child)
+
+    def _enter(self, team: Team, child: Child) -> None:
         """Enter a child, and let its directory be seen as a subdirectory of ours."""
         child.rank = len(team.children)
         team.children.append(child)
@@ -215,9 +235,25 @@ class Session(Directory):
         covered = Chan(self.device, node.qid, self.path.child(node.name), node)
         child.bind(self.proc, covered)
 
+    def _disown(self, before: int) -> None:
+        """Forget the children that came last: keep as many as there were before them."""
+        if self._team is None or self.gone:
+            return
+        for child in self._team.children[before:]:
+            self.discard(str(child.rank))
+        del self._team.children[before:]
+        if not before:
+            self._team.free()
+            self._team = None
+
     def _give_back(self, children: list[Child]) -> None:
-        for child in children:
-            self.background(child.release(self.proc))
+        """Release children: some of this host at once, the others, if there are any, in the background."""
+        left = [child for child in children[:ATONCE] if not child.here] + children[ATONCE:]
+        for child in children[:ATONCE]:
+            if child.here:
+                child.release(self.proc)
+        if left:
+            self.background(each(left, lambda child: settle(child.release(self.proc))))
 
     def signal(self, number: int) -> Maybe[None]:
         """Send a signal to the process group of every task."""
@@ -283,8 +319,22 @@ class Session(Directory):
     # --- the end -------------------------------------------------------------------------------
 
     def detach(self) -> None:
-        """Outlive the connection that cloned the session."""
-        self._stay()
+        """Outlive the connection that cloned the session. Errors: `Elimit` if the user has too many such."""
+        detached = self.device.detached(self.uid)
+        mine = [self, *self._below()]
+        detached.check_room(sum(session.owner is not detached for session in mine))
+        for session in mine:
+            session.owner.discard(session)
+            session.owner = detached
+            detached.add(session)
+
+    def _below(self) -> Iterator[Session]:
+        """The sessions of this host that were reserved for this one, those that they reserved, and so on."""
+        for child in self._team.children if self._team is not None else []:
+            if child.here:
+                session: Session = child.directory.aux
+                yield session
+                yield from session._below()
 
     def release(self) -> None:
         """Give everything back, kill what runs, and be gone."""
@@ -293,7 +343,6 @@ class Session(Directory):
         self.gone = True
         if self._reaper is not None:
             self._reaper.cancel()
-        self._stay()
         self.device.forget(self)
         for task in self._splices:
             task.cancel()
@@ -310,13 +359,13 @@ class Session(Directory):
         self.release()
 
 
-def _ranked(got: list[Child], chosen: list[Any]) -> list[Child]:
+def _ranked(got: list[Child], chosen: list[Host]) -> list[Child]:
     """The children in the order in which their hosts were chosen; those of one host by their numbers."""
     got.sort(key=lambda child: child.number)
-    waiting: dict[Any, list[Child]] = {}
+    waiting: dict[Host, deque[Child]] = {}
     for child in got:
-        waiting.setdefault(child.host, []).append(child)
-    return [waiting[host].pop(0) for host in chosen]
+        waiting.setdefault(child.host, deque()).append(child)
+    return [waiting[host].popleft() for host in chosen]
 
 
 async def _now(result: Any) -> Any:
