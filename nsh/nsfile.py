@@ -10,6 +10,7 @@ lark is imported when the first file is read. Nothing here knows which file is r
 
 from __future__ import annotations
 
+import functools
 import getpass
 import os
 from collections.abc import Awaitable, Callable
@@ -105,24 +106,26 @@ def parse(text: str, file: str, value: Lookup = environment) -> list[Command]:
     """The commands of a text, in which variables get their ``value``. Errors: `FileFormatError`."""
     import lark
 
-    grammar = lark.Lark(_grammar(), parser="lalr", lexer="contextual")
     try:
-        tree = grammar.parse(text if text.endswith("\n") else text + "\n")
+        tree = _parser().parse(text if text.endswith("\n") else text + "\n")
     except lark.UnexpectedInput as e:
         raise _explained(e, text, file) from None
     commands = (_command(node.children, file, value) for node in tree.find_data("command"))
     return sorted(commands, key=lambda command: command.line)
 
 
-def _grammar() -> str:
-    """The text of the grammar: in an installed package inside it, in a checkout beside it."""
+@functools.cache
+def _parser() -> lark.Lark:
+    """The grammar's parser; the grammar is in an installed package inside it, in a checkout beside it."""
+    import lark
+
     package = os.path.dirname(os.path.abspath(__file__))
     for directory in (package, os.path.dirname(package)):
         path = os.path.join(directory, "grammar", "namespace.lark")
         if os.path.exists(path):
             break
     with open(path, encoding="utf-8") as file:
-        return file.read()
+        return lark.Lark(file.read(), parser="lalr", lexer="contextual")
 
 
 def _explained(error: lark.UnexpectedInput, text: str, file: str) -> FileFormatError:

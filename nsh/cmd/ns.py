@@ -2,15 +2,10 @@
 
 from nsh.cmd import Fail
 from nsh.cmd.arg import Options, Usage, parse
-from nsh.kern.chan import Chan
-from nsh.kern.mnt import MAFTER, MBEFORE, MCACHE, MCREATE, Mhead, Mount
 from nsh.kern.proc import Proc
-from nsh.net.ip import Data
+from nsh.kern.recipe import recipe
 
 USAGE = "[-r] [pid]\n       ns -g [dot|mermaid|svg] [pid]"
-
-_SPECIAL = frozenset(" \t\n'\\$#;&|^`{}()<>*?[]")
-_FLAGS = ((MAFTER, "a"), (MBEFORE, "b"), (MCREATE, "c"), (MCACHE, "C"))
 
 
 async def main(p: Proc, argv: list[str]) -> str:
@@ -19,11 +14,21 @@ async def main(p: Proc, argv: list[str]) -> str:
         return await _picture(p, options)
     if len(options.args) > 1:
         raise Usage(USAGE)
-    whose = _process(p, *options.args)
-    lines = [_line(head, mount, "r" in options) for head, mount in whose.pgrp.mounts()]
-    lines.append(f"cd {quote(whose.getwd())}")
-    await p.print("".join(line + "\n" for line in lines))
+    raw = "r" in options
+    if options.args and not raw:
+        await _copy(p, f"/prog/{options.args[0]}/ns")
+    else:
+        await p.print("".join(line + "\n" for line in recipe(_process(p, *options.args), raw)))
     return ""
+
+
+async def _copy(p: Proc, name: str) -> None:
+    """Print what a process' own file says; /prog may be that of another machine."""
+    try:
+        text = await p.readfile(name)
+    except OSError as e:
+        raise Fail("open", f"can't open {name}: {e}") from None
+    await p.write(1, text)
 
 
 async def _picture(p: Proc, options: Options) -> str:
@@ -45,32 +50,3 @@ def _process(p: Proc, pid: str = "") -> Proc:
     if found is None:
         raise Fail("open", f"can't open /prog/{pid}/ns: '/prog/{pid}' file does not exist")
     return found
-
-
-def _line(head: Mhead, mount: Mount, raw: bool) -> str:
-    """The command that makes this member of a mount point."""
-    name = str(mount.to.path)
-    if name == "#M" and mount.to.mchan is not None:
-        command, source = "mount", _connection(mount.to.mchan, raw)
-    else:
-        command, source = "bind", _host_name(name)
-    flags = "".join(letter for bit, letter in _FLAGS if mount.flag & bit)
-    words = [command, *(["-" + flags] if flags else []), quote(source), quote(str(head.covered.path))]
-    return " ".join(words)
-
-
-def _connection(c: Chan, raw: bool) -> str:
-    """The server's address, for a network connection; else, and with -r, the name of its file."""
-    return c.aux.conn.address if isinstance(c.aux, Data) and not raw else str(c.path)
-
-
-def _host_name(name: str) -> str:
-    """A name in `#/` or `#U` as it is seen from the root."""
-    return name[2:] if name.startswith(("#/", "#U")) and len(name) > 2 else name
-
-
-def quote(word: str) -> str:
-    """``word``, quoted if the shell would not read it as it stands."""
-    if word and not _SPECIAL & set(word):
-        return word
-    return "'" + word.replace("'", "''") + "'"

@@ -40,6 +40,7 @@ class MntgenDevice(Device):
     """`#m`: each attach a directory of its own."""
 
     letter, name = "m", "mntgen"
+    fresh = True
 
     def attach(self, spec: str) -> Chan:
         if spec:

@@ -156,6 +156,7 @@ class PipeDevice(Device):
     """`#|`: data and data1."""
 
     letter, name = "|", "pipe"
+    fresh = True
     harmless = True
 
     _instances = itertools.count(1)

@@ -7,7 +7,7 @@ children. The files of a process vanish with it; one that is held open says `thr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from weakref import WeakKeyDictionary
 
 from nsh import errors
@@ -15,28 +15,8 @@ from nsh.dev.fd import describe
 from nsh.kern.chan import Chan, Maybe
 from nsh.kern.ctlmsg import parse
 from nsh.kern.dev import Ctl, Device, Directory, File, Text, up
-from nsh.kern.mnt import MAFTER, MBEFORE, MCACHE, MCREATE, Mhead, Mount
-from nsh.kern.namec import quote
 from nsh.kern.proc import Proc, System
-
-_FLAGS = ((MAFTER, "a"), (MBEFORE, "b"), (MCREATE, "c"), (MCACHE, "C"))
-
-
-def mounts(p: Proc) -> Iterator[tuple[list[str], Mhead, Mount]]:
-    """The commands that make the name space of ``p``, as words: command, flags, source, target, spec.
-
-    A member that is the root of a server is a mount, everything else a bind.
-    """
-    for head, mount in p.pgrp.mounts():
-        flags = "".join(letter for bit, letter in _FLAGS if mount.flag & bit)
-        source, target = str(mount.to.path), str(head.covered.path)
-        words = ["bind"]
-        if source == "#M" and mount.to.mchan is not None:
-            words, source = ["mount"], str(mount.to.mchan.path)
-        words += [f"-{flags}"] if flags else []
-        words += [source, target]
-        words += [mount.spec] if mount.spec else []
-        yield words, head, mount
+from nsh.kern.recipe import recipe
 
 
 def state(p: Proc) -> str:
@@ -93,8 +73,7 @@ class Process(Directory):
         return made
 
     def _ns(self) -> str:
-        lines = [" ".join(map(quote, words)) for words, _, _ in mounts(self._proc)]
-        return "\n".join([*lines, f"cd {quote(self._proc.getwd())}", ""])
+        return "".join(line + "\n" for line in recipe(self._proc))
 
     def _status(self) -> str:
         p = self._proc

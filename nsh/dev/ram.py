@@ -323,6 +323,7 @@ class RamDevice(Device):
     """`#R`: every attach makes a tree, `#Rname` shares one."""
 
     letter, name = "R", "ram"
+    fresh = True
 
     def __init__(self, system: System) -> None:
         super().__init__(system)

@@ -74,6 +74,7 @@ class SrvDevice(Device):
     """`#s`: posted files."""
 
     letter, name = "s", "srv"
+    fresh = True
     harmless = True
 
     def __init__(self, system: System) -> None:

@@ -46,21 +46,28 @@ async def settle(result: Maybe[T]) -> T:
 
 
 class Path:
-    """One element of the way to a file; ``str()`` is the whole name. Nodes are never changed."""
+    """One element of the way to a file; ``str()`` is the whole name. Nodes are never changed.
 
-    __slots__ = ("covered", "elem", "parent")
+    Where the way leads through a mount point, ``covered`` is what was mounted on, and ``via`` the Path
+    of the member that the way went on in.
+    """
 
-    def __init__(self, parent: Path | None, elem: str, covered: Chan | None = None) -> None:
+    __slots__ = ("covered", "elem", "parent", "via")
+
+    def __init__(
+        self, parent: Path | None, elem: str, covered: Chan | None = None, via: Path | None = None
+    ) -> None:
         self.parent = parent
         self.elem = elem
         self.covered = covered
+        self.via = via
 
-    def child(self, elem: str, covered: Chan | None = None) -> Path:
-        return Path(self, elem, covered)
+    def child(self, elem: str) -> Path:
+        return Path(self, elem)
 
-    def over(self, covered: Chan | None) -> Path:
-        """The same name, as a mount point that covers ``covered`` (None: not a mount point)."""
-        return Path(self.parent, self.elem, covered)
+    def over(self, covered: Chan | None, via: Path | None = None) -> Path:
+        """The same name, as a mount point (None: not one) crossed into the member called ``via``."""
+        return Path(self.parent, self.elem, covered, via)
 
     def __str__(self) -> str:
         elems: list[str] = []

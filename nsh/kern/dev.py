@@ -316,6 +316,8 @@ class Device:
     name: ClassVar[str] = ""
     harmless: ClassVar[bool] = False
     """May a process attach it by name after RFNOMNT? (section 2 of the name space rules)"""
+    fresh: ClassVar[bool] = False
+    """Does each attach without a name make a new tree? Then none of them can be named again."""
     small_qids: ClassVar[bool] = True
     """All qid.path values of this device are below 2**48, so an export need not look at them."""
 
@@ -474,6 +476,10 @@ class Device:
 
     def stream(self, c: Chan) -> Stream | None:
         """The open Chan as a Stream, where it is one (a network connection); it then owns the Chan."""
+        return None
+
+    def redial(self, c: Chan) -> tuple[str, str] | None:
+        """With which options, and which address, mount(1) makes this connection again, if it is one."""
         return None
 
     def fileno(self, c: Chan) -> int | None:

@@ -92,8 +92,8 @@ class Export:
         path = c.path
         head = self._proc.pgrp.find(c)
         if head is not None:
-            path = path.over(head.covered)
             c = creating_member(head)
+            path = path.over(head.covered, c.path)
         elif not c.qid.type & QTDIR:
             raise errors.Enotdir()
         directory = await clone(c)

@@ -156,17 +156,17 @@ async def walk(c: Chan, names: Sequence[str], pgrp: Pgrp | None, qids: list[Qid]
         if not crossed:
             head = pgrp.find(here) if pgrp is not None else None
             if head is not None:
-                path = path.over(head.covered)
                 here = head.mounts[0].to
         new, reached, base = await _walk_members(here, head, batch, done)
+        if head is not None:
+            path = path.over(head.covered, base.path)
         stop = _first_mount(pgrp, base, reached, len(batch) - 1)
         if qids is not None:
             qids.extend(reached if stop is None else reached[: stop[0] + 1])
         if stop is not None:
             at, head = stop
-            for elem in batch[:at]:
+            for elem in batch[: at + 1]:
                 path = Path(path, elem)
-            path = Path(path, batch[at], head.covered)
             here = head.mounts[0].to
             crossed = True
             done += at + 1
@@ -259,7 +259,8 @@ def cross(c: Chan, pgrp: Pgrp | None) -> tuple[Chan, Mhead | None]:
     head = pgrp.find(c) if pgrp is not None else None
     if head is None:
         return c, None
-    return head.mounts[0].to.alias(c.path.over(head.covered)), head
+    member = head.mounts[0].to
+    return member.alias(c.path.over(head.covered, member.path)), head
 
 
 async def _start(p: Proc, name: Name) -> tuple[Chan, Pgrp | None]:
@@ -370,7 +371,7 @@ async def _create_in(parent: Chan, pgrp: Pgrp | None, name: str, mode: int, perm
     head = pgrp.find(parent) if pgrp is not None else None
     if head is not None:
         parent = creating_member(head)
-        path = path.over(head.covered)
+        path = path.over(head.covered, parent.path)
     directory = await clone(parent)
     directory.path = path
     made = await settle(directory.dev.create(directory, name, mode, perm))

@@ -70,6 +70,8 @@ class Pgrp:
         if directory != bool(old.qid.type & QTDIR) or (flag & MORDER and not directory):
             raise errors.Emount()
         carried = new.head.mounts if new.head is not None else ()
+        if carried:
+            spec = carried[0].spec
         if flag & MCREATE and carried and (len(carried) > 1 or not carried[0].flag & MCREATE):
             raise errors.Emount()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nsh.kern.mnt import MREPL
 from nsh.kern.proc import RFNAMEG
 from tests.kern.world import content, listing, world
 from tests.net.peers import command
@@ -102,6 +103,7 @@ async def test_ns_prints_the_commands_that_make_the_name_space() -> None:
 
 async def test_ns_of_another_process() -> None:
     p = await world("a/", "b/")
+    await p.bind("#p", "/prog", MREPL)
     q = p.fork(RFNAMEG)
     await q.bind("/mnt/b", "/mnt/a", 0)
     assert "bind /mnt/b /mnt/a\n" in (await command(p, "ns", str(q.pid)))[1]

@@ -57,7 +57,7 @@ async def test_mount_in_a_union_that_takes_new_files() -> None:
     assert await listing(b, "/mnt/m") == ["g", "f"]
     await make(b, "/mnt/m/new")
     assert await content(a, "/mnt/new") == "new"
-    assert f"mount -ac {address} /mnt/m\n" in (await command(b, "ns"))[1]
+    assert f"mount -ac {address} /mnt/m aname\n" in (await command(b, "ns"))[1]
     await end(b, a)
 
 
