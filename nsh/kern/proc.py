@@ -59,8 +59,8 @@ class Proc(Syscalls):
     in with ``-A`` was not asked); ``leader``: the process with whose end everything started here
     should end: the shell, or the one that stands for a client's connection; ``args``: what it
     runs, for ps; ``status``: '' or why it failed, None while it runs; ``watchers``: are told of each
-    child that ends, in a line; ``program``: the host's program that it is running, as kill(2) takes it
-    (negative: a process group), or 0.
+    child that ends, in a line; ``depth``: how many forks it is away from the first; ``program``: the
+    host's program that it is running, as kill(2) takes it (negative: a process group), or 0.
     """
 
     __slots__ = (
@@ -69,6 +69,7 @@ class Proc(Syscalls):
         "args",
         "authenticated",
         "children",
+        "depth",
         "dot",
         "egrp",
         "fgrp",
@@ -89,6 +90,7 @@ class Proc(Syscalls):
         self.system = system
         self.pid = system.newpid(self)
         self.parent = parent
+        self.depth: int = parent.depth + 1 if parent else 0
         self.leader: Proc = parent.leader if parent else self
         self.user = parent.user if parent else system.eve
         self.authenticated: bool = parent.authenticated if parent else True
@@ -139,10 +141,19 @@ class Proc(Syscalls):
     # --- running -------------------------------------------------------------------------------
 
     def start(self, program: Program) -> asyncio.Task[str]:
-        """Run ``program(self)`` as this process; the task's result is the exit status, never an error."""
+        """Run ``program(self)`` as this process; the task's result is the exit status, never an error.
+
+        If it cannot be started (`RecursionError`) the process is over.
+        """
         context = contextvars.copy_context()
         context.run(current.set, self)
-        task = asyncio.get_running_loop().create_task(self._main(program), context=context)
+        main = self._main(program)
+        try:
+            task = asyncio.get_running_loop().create_task(main, context=context)
+        except BaseException:
+            main.close()
+            self.exit("not started")
+            raise
         self.task = task
         # not in a finally of the coroutine: a task that is cancelled before its first step never runs it
         task.add_done_callback(self._done)

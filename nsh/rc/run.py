@@ -13,6 +13,7 @@ from a text as it is read.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,15 @@ TURNS = 200
 JOBS = 1000
 """Jobs from which on those that have ended are forgotten, should nobody wait for them."""
 
+DEEPEST = 300
+"""Processes inside each other (subshells, scripts) from which on a shell starts no more."""
+
+ROOM = 200
+"""Frames of the stack that must be free when a function or a script begins, so that all can be cleaned up."""
+
 READSIZE = 65536
+
+TOO_DEEP = "too many commands inside each other"
 
 DEFAULTS = {"path": [".", "/bin"], "ifs": [" \t\n"], "prompt": ["% ", "\t"]}
 
@@ -118,6 +127,10 @@ class Shell:
         mark = len(self.substituted)
         try:
             await _RUN[type(node)](self, node)
+        except RecursionError:
+            e = RcError(TOO_DEEP)
+            e.where = f"{self.file}:{node.line}"
+            raise e from None
         except RcError as e:
             e.where = e.where or f"{self.file}:{node.line}"
             if not isinstance(e, CommandError):
@@ -186,18 +199,17 @@ class Shell:
             await self.complain(about(args[0], e))
             self.status = "1"
             return
-        child = self.proc.fork(RFFDG)
+        child = self._fork(RFFDG)
         child.args = args
         self.status = await self.finish(child, run)
 
     async def _function(self, function: Function, args: list[str]) -> None:
+        _check_room()
         await self.turn()
         old, file = self.var.swap("*", args[1:]), self.file
         self.file = function.file or file
         try:
             await self.run(function.body)
-        except RecursionError:
-            raise RcError(f"{args[0]}: too many calls inside each other") from None
         except RcSyntaxError as e:  # of a function that came with the environment
             raise RcError(str(e)) from None
         finally:
@@ -282,16 +294,28 @@ class Shell:
         self.status = "" if found else "no match"
         self._exit_if_failed()
 
-    async def _and(self, node: tree.And) -> None:
-        if await self._condition(node.left):
-            await self.run(node.right)
-
-    async def _or(self, node: tree.Or) -> None:
-        if not await self._condition(node.left):
-            await self.run(node.right)
+    async def _and_or(self, node: tree.And) -> None:
+        """``a && b || c ...``: a chain of any length hangs on its left sides."""
+        chain = [node]
+        while isinstance(left := chain[-1].left, tree.And):
+            chain.append(left)
+        good = await self._condition(left)
+        for link in reversed(chain):
+            if good == isinstance(link, tree.Or):
+                continue
+            if link is node:
+                await self.run(link.right)
+            else:
+                good = await self._condition(link.right)
 
     async def _not(self, node: tree.Not) -> None:
-        self.status = "false" if await self._condition(node.body) else ""
+        body: tree.Node | None = node
+        negations = 0
+        while isinstance(body, tree.Not):
+            body = body.body
+            negations += 1
+        good = await self._condition(body)
+        self.status = "" if good == (negations % 2 == 0) else "false"
 
     def _exit_if_failed(self) -> None:
         if "e" in self.flags and not self._tested and not self.true:
@@ -308,10 +332,17 @@ class Shell:
 
     # --- children ------------------------------------------------------------------------------
 
+    def _fork(self, flags: int) -> Proc:
+        """A process below ours. Errors: `RcError` when it would be too far below."""
+        if self.proc.depth >= DEEPEST:
+            raise RcError("too many processes inside each other")
+        return self.proc.fork(flags)
+
     def child(self) -> Shell:
-        """A shell with copies of everything, for what rc runs in another process."""
+        """A shell with copies of everything, for what rc runs in another process. Errors: `RcError`."""
+        proc = self._fork(RFFDG | RFENVG)
         sh = Shell.__new__(Shell)
-        sh.proc = self.proc.fork(RFFDG | RFENVG)
+        sh.proc = proc
         sh.proc.args = self.proc.args
         sh.var = self.var.copy()
         sh.flags = set(self.flags)
@@ -363,16 +394,17 @@ class Shell:
 
     async def _pipe(self, node: tree.Pipe) -> None:
         """The left side in a child, the right side here."""
-        reading, writing = self.host_pipe()
         sh = self.child()
-        sh.proc.fgrp.put(node.left_fd, writing)
-        left = _task(sh.begin(node.left))
+        reading = self._pipe_from(sh, node.left_fd)
         saved = Saved(self.proc)
         saved.put(node.right_fd, reading)
+        left: asyncio.Task[str] | None = None
         try:
+            left = _task(sh.begin(node.left))
             await self.run(node.right)
         except BaseException as e:
-            await _stop(left, e)
+            if left is not None:
+                await _stop(left, e)
             raise
         finally:
             saved.restore()
@@ -393,17 +425,18 @@ class Shell:
 
     async def capture(self, node: tree.Node | None) -> str:
         """What a command prints; `status` is set."""
-        reading, writing = self.host_pipe()
         sh = self.child()
-        sh.proc.fgrp.put(1, writing)
-        task = _task(sh.begin(node))
+        reading = self._pipe_from(sh, 1)
+        task: asyncio.Task[str] | None = None
         parts = []
         try:
+            task = _task(sh.begin(node))
             while data := await settle(reading.dev.read(reading, READSIZE, 0)):
                 parts.append(data)
             self.status = exit_code(await self.wait_for(sh.proc, task))
         except BaseException as e:
-            await _stop(task, e)
+            if task is not None:
+                await _stop(task, e)
             raise
         finally:
             reading.close()
@@ -441,6 +474,16 @@ class Shell:
                 await self.wait_for(child, _task(child))
         self.var.values["status"] = status
 
+    def _pipe_from(self, child: Shell, fd: int) -> Chan:
+        """The other end of a pipe into which ``child`` writes by its descriptor ``fd``."""
+        try:
+            reading, writing = self.host_pipe()
+        except BaseException:
+            child.proc.exit()
+            raise
+        child.proc.fgrp.put(fd, writing)
+        return reading
+
     def host_pipe(self) -> tuple[Chan, Chan]:
         """A pipe that programs of the host can have as a descriptor: its end to read, its end to write."""
         device = self.proc.system.device("f")
@@ -454,6 +497,7 @@ class Shell:
 
         A syntax error ends it, with a message and `status`. Errors: `RcError`, `Exit`.
         """
+        _check_room()
         while True:
             try:
                 command = parser.next()
@@ -497,6 +541,15 @@ class Shell:
             await self.proc.print(text + "\n", 2)
         except OSError:
             pass  # there is nobody to tell
+
+
+def _check_room() -> None:
+    """Raise `RcError` when the stack is nearly full."""
+    try:
+        sys._getframe(sys.getrecursionlimit() - ROOM)
+    except ValueError:
+        return  # it is not that deep
+    raise RcError(TOO_DEEP)
 
 
 def exit_code(status: str) -> str:
@@ -555,8 +608,8 @@ _RUN: dict[type[tree.Node], Run] = {
     tree.For: Shell._for,
     tree.Switch: Shell._switch,
     tree.Match: Shell._match,
-    tree.And: Shell._and,
-    tree.Or: Shell._or,
+    tree.And: Shell._and_or,
+    tree.Or: Shell._and_or,
     tree.Not: Shell._not,
     tree.Pipe: Shell._pipe,
     tree.Subshell: Shell._subshell,

@@ -604,9 +604,13 @@ class _Printer:
         self.put("|" if ends == "[1]" else f"|{ends}")
 
     def logical(self, node: And) -> None:
-        self.command(node.left)
-        self.put(" || " if isinstance(node, Or) else " && ")
-        self.command(node.right)
+        chain = [node]
+        while isinstance(left := chain[-1].left, And):
+            chain.append(left)
+        self.command(left)
+        for link in reversed(chain):
+            self.put(" || " if isinstance(link, Or) else " && ")
+            self.command(link.right)
 
     def seq(self, node: Seq) -> None:
         for number, item in enumerate(node.items):
@@ -619,8 +623,11 @@ class _Printer:
         self.put("&")
 
     def prefix(self, node: _Wrapper) -> None:
-        self.put({Not: "! ", Subshell: "@ ", IfNot: "if not "}[type(node)])
-        self.command(node.body)
+        body: Node | None = node
+        while isinstance(body, Not | Subshell | IfNot):
+            self.put({Not: "! ", Subshell: "@ ", IfNot: "if not "}[type(body)])
+            body = body.body
+        self.command(body)
 
     def condition(self, node: If) -> None:
         self.put("while" if isinstance(node, While) else "if")

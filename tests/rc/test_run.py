@@ -171,7 +171,7 @@ async def test_functions_call_each_other_deeply_and_too_deeply() -> None:
     assert (await rc(text + "f `{seq 60}; echo done\n")).out == "done\n"
     result = await rc("fn f { f }\nf\necho not reached\n")
     assert result.out == ""
-    assert "too many calls inside each other" in result.err
+    assert "too many commands inside each other" in result.err
 
 
 @pytest.mark.parametrize(
@@ -198,6 +198,7 @@ def test_exit_codes(status: str, code: int) -> None:
         "cat <{sleep 100}",
         "fn f { env sleep 100 }; f",
         "sleep 100 & wait",
+        "fn f { @{f}; @{f} }; f >[2]/dev/null",
     ],
 )
 async def test_whatever_runs_can_be_interrupted(text: str) -> None:
@@ -243,7 +244,9 @@ async def test_a_program_that_handles_the_signal_of_its_job_ends_in_its_own_way(
 
 async def test_a_job_without_a_program_is_ended_by_a_signal_but_cannot_be_stopped() -> None:
     refused = "only a program of the host can be stopped"
-    out, err, _ = await rc("sleep 100 &\nkill -STOP $apid; kill -CONT $apid; kill -9 $apid; wait; echo over\n")
+    out, err, _ = await rc(
+        "sleep 100 &\nkill -STOP $apid; kill -CONT $apid; kill -9 $apid; wait; echo over\n"
+    )
     assert out == "over\n"
     assert re.fullmatch(rf"kill: cannot kill \d+: {refused}\n", err)
 
@@ -254,3 +257,43 @@ async def test_the_numbers_of_processes_are_the_same_everywhere(tmp_path: Path) 
         assert (await w.run(f"ns {number} | tail -1\n")).out == (await w.run("ns | tail -1\n")).out
         assert (await w.run(f"cat /prog/{number}/pgrp\n")).out == str(os.getpid())
     await w.close()
+
+
+# --- too much of it ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", ["@{f}", "f|true", "x=`{f}", "cat <{f}", "true|f", "eval f", ". ./script"])
+async def test_what_runs_itself_ends_with_an_error(
+    body: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "script").write_text(". ./script\n")
+    w = await world()
+    err = (await w.run(f"fn f {{{body}}}; f\n")).err
+    assert re.fullmatch(r"nsh: \S+:\d+: too many (commands|processes) inside each other\n", err)
+    assert (await w.run("echo alive\n")).out == "alive\n"
+    await w.close()
+    assert not recwarn.list
+
+
+async def test_a_script_that_runs_itself_ends_with_an_error(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text(f"#!/usr/bin/env nsh\n{script}\n")
+    script.chmod(0o755)
+    assert "too many processes inside each other" in (await rc(f"{script}\n")).err
+
+
+async def test_chains_of_conditions_may_be_long() -> None:
+    negations = "! " * 2001
+    assert await out("~ a a && " * 2000 + "echo and\n") == "and\n"
+    assert await out("~ a b || " * 2000 + "echo or\n") == "or\n"
+    assert await out(f"{negations}~ a b && echo not\n") == "not\n"
+    assert await out("fn f {" + "~ a a && " * 2000 + "echo and}; f; env true\n") == "and\n"
+    assert (await rc("@ " * 2000 + "true\n")).status == "1"
+
+
+async def test_a_chain_is_evaluated_from_left_to_right() -> None:
+    assert await out("~ a a || echo a && echo b || echo c; ~ a b && echo d || echo e\n") == "b\ne\n"
+    assert await out("flag e +; ~ a b && ~ a a; ~ a b && ~ a a || ~ a a; ! ! ~ a b; echo $status on\n") == (
+        "false on\n"
+    )
