@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
@@ -62,13 +62,23 @@ class Session(Directory):
         self._splices: set[asyncio.Task[None]] = set()
         self._leaf = Leaf(device.guard, self.options, device.home)
         self._team: Team | None = None
-        self._ctl = Ctl(self)
-        for node in (
-            Args(self), self._ctl, Env(self), Ns(self), Report(self, "status", self.status),
-            Output(self, "stderr", 0o444), Input(self), Stdio(self), Output(self, "stdout", 0o444),
-            Report(self, "wait", self.wait, counts=True),
-        ):  # fmt: skip
-            self.add(node)
+
+    # --- its directory -------------------------------------------------------------------------
+
+    def lookup(self, name: str) -> Maybe[File]:
+        return self._file(name) if name in FILES else super().lookup(name)
+
+    def entries(self) -> Iterable[File]:
+        files = [self._file(name) for name in FILES]
+        return [*files, *(entry for entry in self._entries.values() if entry.directory)]
+
+    def _file(self, name: str) -> File:
+        """The file ``name``, made when it is first asked for: of most resources, few files are used."""
+        file = self._entries.get(name)
+        if file is None:
+            file = FILES[name](self)
+            self.add(file)
+        return file
 
     # --- its Chans, and how many are open ------------------------------------------------------
 
@@ -82,7 +92,8 @@ class Session(Directory):
 
     def open_ctl(self, mode: int) -> Chan:
         """The session's ctl, open, as the clone file gives it away."""
-        c = Chan(self.device, self._ctl.qid, self.path.child("ctl"), self._ctl)
+        file = self._file("ctl")
+        c = Chan(self.device, file.qid, self.path.child("ctl"), file)
         c.mode = mode
         self._users += 1
         self.opens += 1
@@ -229,7 +240,6 @@ class Session(Directory):
         """Enter a child, and let its directory be seen as a subdirectory of ours."""
         child.rank = len(team.children)
         team.children.append(child)
-        child.host.enter(child)
         node = Directory(str(child.rank), uid=self.uid)
         self.add(node)
         covered = Chan(self.device, node.qid, self.path.child(node.name), node)
@@ -579,3 +589,18 @@ class Stdio(Output):
         super().close(c)
         if c.dirpos is not None:
             c.dirpos.close()
+
+
+FILES: dict[str, Callable[[Session], File]] = {
+    "args": Args,
+    "ctl": Ctl,
+    "env": Env,
+    "ns": Ns,
+    "status": lambda session: Report(session, "status", session.status),
+    "stderr": lambda session: Output(session, "stderr", 0o444),
+    "stdin": Input,
+    "stdio": Stdio,
+    "stdout": lambda session: Output(session, "stdout", 0o444),
+    "wait": lambda session: Report(session, "wait", session.wait, counts=True),
+}
+"""The files of a session, and how each is made."""
