@@ -15,6 +15,7 @@ from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
 from nsh.kern.namec import quote
+from nsh.p9.const import OREAD
 from taskfs import status
 from taskfs.hosts import TOGETHER, Child, Lost, each, looked_at
 from taskfs.spool import Bell
@@ -40,7 +41,8 @@ class Team:
         self._freed = False
         self._partial = b""
         self._next = 0
-        self._judges: list[asyncio.Task[None]] = []
+        self._judges: dict[Child, asyncio.Task[None]] = {}
+        self._lent: set[tuple[Child, str]] = set()
 
     @property
     def used(self) -> bool:
@@ -54,19 +56,25 @@ class Team:
         Errors: `P9Error`, which names the ranks that failed and says why. The others run on.
         """
         results = await each(self.children, lambda child: self._start(child, argv))
-        for cursor in self._cursors.values():
-            cursor.close()  # who reads on finds the end of what was; who begins anew sees the new tasks
-        self._run += 1
-        self._bell.ring()
-        if self._options.onfail == "stop":
-            loop = asyncio.get_running_loop()
-            self._judges = [loop.create_task(self._judge(c)) for c in self.children if c.started]
+        begun = [child for child, e in zip(self.children, results, strict=True) if e is None]
+        if begun:
+            self._begin(begun)
         failed = {rank: _why(self.children[rank], e) for rank, e in enumerate(results) if e is not None}
         if failed:
             raise P9Error(status.failures(failed))
 
+    def _begin(self, begun: list[Child]) -> None:
+        """These children have a new task. Those that refused it still have what they had before."""
+        for cursor in self._cursors.values():
+            cursor.end(begun)  # who reads on finds the end of what was; who begins anew sees the new tasks
+        self._run += 1
+        self._bell.ring()
+        if self._options.onfail == "stop":
+            loop = asyncio.get_running_loop()
+            for child in begun:
+                self._judges[child] = loop.create_task(self._judge(child))
+
     async def _start(self, child: Child, argv: list[str]) -> None:
-        child.started = False
         options = self._options
         if options.args:
             await child.put("args", " ".join(map(quote, options.args)).encode())
@@ -109,15 +117,19 @@ class Team:
         if cursor is None or (offset == 0 and cursor.position):
             if cursor is not None:
                 cursor.close()
-            started = [child for child in self.children if child.started]
+            sources = [self.source(child, name) for child in self.children if child.started]
             make = InOrder if self._options.outmode == "child" else Arriving
-            cursor = self._cursors[c] = make(started, name, self._options)
+            cursor = self._cursors[c] = make(sources, self._options)
         async with cursor.lock:
             if offset != cursor.position:
                 raise errors.Eseek()
             data = await cursor.read(count)
             cursor.position += len(data)
             return data
+
+    def source(self, child: Child, name: str) -> Source:
+        """The output ``name`` of a child, for a reader that closes it in the end."""
+        return Source(child, name, self._lent)
 
     def forget(self, c: Chan) -> None:
         """The open file ``c``, on which output was read, is closed."""
@@ -228,7 +240,7 @@ class Team:
         self._run = max(self._run, 1)
         for cursor in self._cursors.values():
             cursor.close()
-        for judge in self._judges:
+        for judge in self._judges.values():
             judge.cancel()
         self._bell.ring()
 
@@ -251,55 +263,115 @@ async def _give(child: Child, data: bytes) -> int:
     return await result if inspect.isawaitable(result) else result
 
 
-class Cursor:
-    """One reader's way through the merged output ``name`` of some children."""
+class Source:
+    """The output ``name`` of one child, for one reader.
 
-    def __init__(self, children: list[Child], name: str, options: Options) -> None:
-        self.children = children
-        self.name = name
+    An open file of a child is one reader's way through its output, too: where that reader is decides what
+    the child may give up. So the one that is held open is lent to one reader at a time (``lent`` says
+    which are), and a second reader opens one of its own.
+    """
+
+    def __init__(self, child: Child, name: str, lent: set[tuple[Child, str]]) -> None:
+        self.child = child
+        self._name = name
+        self._lent = lent
+        self._borrowed = (child, name) not in lent
+        if self._borrowed:
+            lent.add((child, name))
+        self._own: asyncio.Task[Chan] | None = None
+
+    def read(self, count: int, offset: int) -> Maybe[bytes]:
+        """The bytes at ``offset``, as `Child.read`."""
+        return self.child.read(self._name, count, offset) if self._borrowed else self._read(count, offset)
+
+    async def _read(self, count: int, offset: int) -> bytes:
+        if self._own is None:
+            self._own = asyncio.get_running_loop().create_task(self.child.open(self._name, OREAD))
+            self._own.add_done_callback(looked_at)
+        c = await asyncio.shield(self._own)
+        return await self.child.host.ask(c.dev.read(c, count, offset))
+
+    def close(self) -> None:
+        """Nothing more is read."""
+        if self._borrowed:
+            self._lent.discard((self.child, self._name))
+        elif self._own is not None and self._own.done():
+            _close(self._own)
+        elif self._own is not None:
+            self._own.add_done_callback(_close)  # not cancelled: what is being opened must be closed
+
+
+def _close(opened: asyncio.Task[Chan]) -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()
+
+
+class Cursor:
+    """One reader's way through the merged output of some children."""
+
+    def __init__(self, sources: list[Source], options: Options) -> None:
         self.position = 0
         self.lock = asyncio.Lock()
+        self._sources = sources
         self._label = options.label
         self._asked: dict[int, asyncio.Task[bytes]] = {}
-        self._closed = False
+        self._ended: set[int] = set()
+        self._failures: list[OSError] = []
 
     async def read(self, count: int) -> bytes:
-        """The next bytes, at most ``count``; empty at the end of all children."""
+        """The next bytes, at most ``count``; empty at the end of all children.
+
+        Errors: those of the children, each once, behind what has come before it; that child has ended then.
+        """
+        data = b"" if self._failures else await self._gather(count)
+        if not data and self._failures:
+            raise self._failures.pop(0)
+        return data
+
+    async def _gather(self, count: int) -> bytes:
+        """Wait for bytes, a failure, or the end of all children; the bytes before the first failure."""
         raise NotImplementedError
+
+    def end(self, children: list[Child]) -> None:
+        """Ask these children no more; who waits for them finds their end."""
+        for i, source in enumerate(self._sources):
+            if source.child in children and i not in self._ended:
+                self._ended.add(i)
+                if i in self._asked:
+                    self._asked[i].cancel()
+                source.close()
 
     def close(self) -> None:
         """Ask no more; a read that waits finds the end."""
-        self._closed = True
-        for task in self._asked.values():
-            task.cancel()
+        self.end([source.child for source in self._sources])
 
     def _ask(self, i: int, count: int, offset: int) -> bytes | None:
         """Child ``i``'s bytes at ``offset``, if they are there at once; else they are being asked for."""
-        if self._closed:
+        if i in self._ended:
             return b""
-        task = self._asked.get(i)
-        if task is None:
-            try:
-                result = self.children[i].read(self.name, count, offset)
-            except OSError:
-                return b""
-            if not inspect.isawaitable(result):
-                return result
-            self._asked[i] = _begin(result)
-            return None
-        if not task.done():
-            return None
-        del self._asked[i]
         try:
+            task = self._asked.get(i)
+            if task is None:
+                result = self._sources[i].read(count, offset)
+                if not inspect.isawaitable(result):
+                    return result
+                self._asked[i] = _begin(result)
+                return None
+            if not task.done():
+                return None
+            del self._asked[i]
             return task.result()
-        except OSError:
-            return b""  # a child that is lost has come to its end
+        except (Lost, errors.Ehungup):
+            return b""  # a child that is lost, or was removed, has come to its end
+        except OSError as e:
+            self._failures.append(e)
+            return b""
 
     def prefix(self, i: int) -> bytes:
         """What ``label`` puts in front of the lines of child ``i``."""
         if self._label == "none":
             return b""
-        child = self.children[i]
+        child = self._sources[i].child
         return f"{child.rank if self._label == 'rank' else child.host.name}: ".encode()
 
 
@@ -313,15 +385,15 @@ def _begin(reading: Any) -> asyncio.Task[bytes]:
 class InOrder(Cursor):
     """Child after child, in rank order. The ones that follow are asked before it is their turn."""
 
-    def __init__(self, children: list[Child], name: str, options: Options) -> None:
-        super().__init__(children, name, options)
+    def __init__(self, sources: list[Source], options: Options) -> None:
+        super().__init__(sources, options)
         self._turn = 0
         self._offset = 0
         self._left = b""
         self._lines: Lines | None = None
         self._next_child()
 
-    async def read(self, count: int) -> bytes:
+    async def _gather(self, count: int) -> bytes:
         data = bytearray()
         while len(data) < count:
             # what is there is not kept back until more comes
@@ -333,8 +405,8 @@ class InOrder(Cursor):
         return bytes(data)
 
     async def _more(self, count: int, wait: bool) -> bool:
-        """Get the next piece of output; False at the end of all, or if ``wait`` is not allowed."""
-        while self._turn < len(self.children) and not self._left:
+        """Get the next piece of output; False if there is none, or none without what ``wait`` forbids."""
+        while self._turn < len(self._sources) and not self._left and not self._failures:
             self._look_ahead(count)
             data = self._ask(self._turn, count, self._offset)
             if data is not None:
@@ -356,28 +428,28 @@ class InOrder(Cursor):
 
     def _next_child(self) -> None:
         """It is another child's turn."""
-        labelled = self._label != "none" and self._turn < len(self.children)
+        labelled = self._label != "none" and self._turn < len(self._sources)
         self._lines = Lines(self.prefix(self._turn)) if labelled else None
 
     def _look_ahead(self, count: int) -> None:
-        for i in range(self._turn + 1, min(self._turn + TOGETHER, len(self.children))):
-            if i not in self._asked and not self.children[i].here:
+        for i in range(self._turn + 1, min(self._turn + TOGETHER, len(self._sources))):
+            if i not in self._asked and not self._sources[i].child.here:
                 self._ask(i, count, 0)
 
 
 class Arriving(Cursor):
     """Whole lines, or bytes, of all children as they arrive."""
 
-    def __init__(self, children: list[Child], name: str, options: Options) -> None:
-        super().__init__(children, name, options)
-        self._offsets = [0] * len(children)
-        self._open = dict.fromkeys(range(len(children)))
+    def __init__(self, sources: list[Source], options: Options) -> None:
+        super().__init__(sources, options)
+        self._offsets = [0] * len(sources)
+        self._open = dict.fromkeys(range(len(sources)))
         raw = options.outmode == "raw" and options.label == "none"
-        self._lines = [None if raw else Lines(self.prefix(i)) for i in range(len(children))]
+        self._lines = [None if raw else Lines(self.prefix(i)) for i in range(len(sources))]
         self._ready = bytearray()
 
-    async def read(self, count: int) -> bytes:
-        while not self._ready and self._open:
+    async def _gather(self, count: int) -> bytes:
+        while not self._ready and self._open and not self._failures:
             for i in list(self._open):
                 self._take(i, self._ask(i, count, self._offsets[i]))
             if not self._ready and self._open:

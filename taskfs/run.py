@@ -219,7 +219,7 @@ class Leaf:
         self._stdin, self._stdout, self._stderr = Feed(), Spool(), Spool()
         self._task: Task | None = None
         self._ending: Ending | None = None
-        self._reading: dict[Chan, Spool] = {}
+        self._reading: dict[Chan, tuple[Spool, int]] = {}  # and the offset there of what is 0 to the reader
         self._bell = Bell()
         self._freed = False
         self.arg0 = ""
@@ -286,15 +286,16 @@ class Leaf:
     # --- its files -----------------------------------------------------------------------------
 
     def read(self, c: Chan, name: str, count: int, offset: int) -> Maybe[bytes]:
-        """What the task has printed to ``name`` (stdout, stderr), from ``offset`` on."""
-        spool = self._reading.get(c)
-        if spool is None or offset == 0:
+        """What the task has printed to ``name`` (stdout, stderr); 0 is the start of what is still kept."""
+        if offset == 0 or c not in self._reading:
             # who does not begin anew reads on in what the task before has left, and finds its end
-            spool = self._reading[c] = self._spool(name)
-        data = spool.read(count, offset)
+            spool = self._spool(name)
+            self._reading[c] = spool, spool.start
+        spool, start = self._reading[c]
+        data = spool.read(count, start + offset)
         if data is None:
-            return self._read_later(c, spool, count, offset)
-        spool.advance(c, offset + len(data))
+            return self._read_later(c, spool, count, start + offset)
+        spool.advance(c, start + offset + len(data))
         return data
 
     async def _read_later(self, c: Chan, spool: Spool, count: int, offset: int) -> bytes:
@@ -306,9 +307,9 @@ class Leaf:
 
     def forget(self, c: Chan) -> None:
         """The Chan ``c``, on which output was read, is closed."""
-        spool = self._reading.pop(c, None)
-        if spool is not None:
-            spool.forget(c)
+        reading = self._reading.pop(c, None)
+        if reading is not None:
+            reading[0].forget(c)
 
     def _spool(self, name: str) -> Spool:
         return self._stderr if name == "stderr" else self._stdout

@@ -309,22 +309,25 @@ class Session(Directory):
 
     def xsplice(self, a: int, b: int) -> None:
         """Connect the output of child ``a`` to the input of child ``b``, until end of file."""
-        children = self._team.children if self._team is not None else []
-        if max(a, b) >= len(children):
+        team = self._team
+        if team is None or max(a, b) >= len(team.children):
             raise P9Error(f"xsplice: no child {max(a, b)}")
-        self._spliced(self._xsplice(children[a], children[b]))
+        self._spliced(self._xsplice(team, team.children[a], team.children[b]))
 
-    async def _xsplice(self, a: Child, b: Child) -> None:
+    async def _xsplice(self, team: Team, a: Child, b: Child) -> None:
+        source = team.source(a, "stdout")
         try:
             await a.hold()
             await b.hold()
             at = 0
-            while data := await _now(a.read("stdout", 65536, at)):
+            while data := await _now(source.read(65536, at)):
                 await _now(b.write("stdin", data))
                 at += len(data)
             await b.command("closein")
         except OSError:
             pass  # one of the two has ended
+        finally:
+            source.close()
 
     # --- the end -------------------------------------------------------------------------------
 

@@ -105,19 +105,109 @@ async def test_more_output_than_memory_holds_comes_back_whole(monkeypatch: pytes
         assert await w.cat(f"{s}/1/stdout") == expected
 
 
-async def test_at_the_quota_a_task_is_held_back_until_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let 256 KiB be kept of each stream, 64 of them in memory."""
     monkeypatch.setattr(spool, "MEMORY", 1 << 16)
     monkeypatch.setattr(spool, "SEGMENT", 1 << 16)
     monkeypatch.setattr(spool.Spool.__init__, "__defaults__", (1 << 18,))
+
+
+async def test_at_the_quota_a_task_is_held_back_until_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_quota(monkeypatch)
     async with world() as w:
         s = await w.team(2, "exec seq 300000")
         expected = "".join(f"{n}\n" for n in range(1, 300001))
         got = await w.cat(f"{s}/stdout")
         assert got == expected * 2
-        fd = await w.p.open(f"{s}/0/stdout")
-        with pytest.raises(OSError, match="output no longer kept"):
-            await w.p.read(fd)
+
+
+async def test_past_the_quota_each_open_begins_with_what_is_still_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small_quota(monkeypatch)
+    async with world() as w:
+        s = await w.team(2, "exec seq 300000")
+        whole = "".join(f"{n}\n" for n in range(1, 300001))
+        assert await w.cat(f"{s}/stdout") == whole * 2
+        kept = [await w.cat(f"{s}/{rank}/stdout") for rank in range(2)]
+        assert all(text and whole.endswith(text) for text in kept)
+        assert await w.cat(f"{s}/stdout") == "".join(kept)
+        fd = await w.p.open(f"{s}/stdout")
+        assert await w.p.readall(fd) == await w.p.pread(fd, 1 << 20, 0) == "".join(kept).encode()
         w.p.close(fd)
+
+
+async def test_readers_at_the_same_time_each_get_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_quota(monkeypatch)
+    async with world() as w:
+        s = await w.team(1, "exec sh -c 'read line; seq 200000'")
+        names = [f"{s}/stdout", f"{s}/stdout", f"{s}/stdio", f"{s}/0/stdout"]
+        readers = [asyncio.create_task(w.cat(name)) for name in names]
+        await asyncio.sleep(0.1)  # all of them wait for the first byte
+        await w.echo("go", f"{s}/stdin")
+        whole = "".join(f"{n}\n" for n in range(1, 200001))
+        for reader in readers:
+            assert await reader == whole
+        assert " 5 Done " in await w.cat(f"{s}/status")
+
+
+async def test_who_begins_later_does_not_disturb_who_is_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_quota(monkeypatch)
+    async with world() as w:
+        s = await w.team(1, "exec seq 200000")
+        whole = "".join(f"{n}\n" for n in range(1, 200001)).encode()
+        fd = await w.p.open(f"{s}/stdout")
+        got = b""
+        while len(got) < 1_000_000:
+            got += await w.p.read(fd)
+        later = asyncio.create_task(w.cat(f"{s}/stdout"))
+        await asyncio.sleep(0.1)
+        assert got + await w.p.readall(fd) == whole
+        w.p.close(fd)
+        text = (await later).encode()
+        assert whole.endswith(text) and 0 < len(text) < len(whole)
+
+
+@pytest.mark.parametrize("outmode", ["child", "line"])
+async def test_what_went_wrong_with_a_childs_output_is_told_to_the_reader(
+    outmode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "MEMORY", 1 << 16)
+    monkeypatch.setattr(spool, "temporary", lambda: os.open("/dev/full", os.O_RDWR))
+    async with world() as w:
+        s = await w.team(2, f"outmode {outmode}", "exec sh -c 'test %r = 1 && echo fine || seq 100000'")
+        await w.cat(f"{s}/wait")
+        fd = await w.p.open(f"{s}/stdout")
+        with pytest.raises(errors.Enospace):
+            while await w.p.read(fd):
+                pass
+        await w.p.readall(fd)  # it is told once, and the output of the others goes on
+        w.p.close(fd)
+        assert await w.cat(f"{s}/1/stdout") == "fine\n"
+
+
+async def test_an_exec_that_is_refused_leaves_the_tasks_that_run_as_they_are() -> None:
+    async with world() as w:
+        s = await w.team(2, "exec sh -c 'echo one; read line; echo $line'")
+        fd = await w.p.open(f"{s}/stdout")
+        assert await w.p.read(fd) == b"one\n"
+        assert await w.refusal("exec echo two", f"{s}/ctl") == "0,1: exec failed: a task is running already"
+        await w.echo("on", f"{s}/stdin")
+        assert await w.p.readall(fd) == b"on\none\non\n"
+        w.p.close(fd)
+        assert await w.cat(f"{s}/stdout") == "one\non\n" * 2
+        assert (await w.cat(f"{s}/wait")).count("''") == 2
+
+
+async def test_an_exec_that_some_refuse_changes_the_output_of_the_others_only() -> None:
+    async with world() as w:
+        s = await w.team(2, "exec sh -c 'echo one; test %r = 0 || read line'")
+        await w.cat(f"{s}/0/wait")
+        assert await w.refusal("exec echo two", f"{s}/ctl") == "1: exec failed: a task is running already"
+        assert await w.cat(f"{s}/0/wait")
+        reading = asyncio.create_task(w.cat(f"{s}/stdout"))
+        await w.echo("closein", f"{s}/1/ctl")
+        assert await reading == "two\none\n"
 
 
 async def test_input_that_the_task_does_not_read_holds_the_writer_back() -> None:
