@@ -254,7 +254,7 @@ def substitute(arg: str, rank: int, count: int, host: str) -> str:
 
 def _why(child: Child, e: object) -> str:
     """Why a child could not start; a host that is at fault is named."""
-    return f"{child.host.name}: {e}" if isinstance(e, Lost) else str(e)
+    return f"{child.host.name}: {e}" if isinstance(e, ConnectionError) else str(e)
 
 
 async def _give(child: Child, data: bytes) -> int:

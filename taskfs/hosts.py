@@ -18,8 +18,7 @@ from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, settle
 from nsh.kern.mnt import MREPL
-from nsh.kern.namec import Access, namec, open_chan, quote
-from nsh.kern.union import clone
+from nsh.kern.namec import Access, namec, quote
 from nsh.p9.const import ORDWR, OREAD, OWRITE
 from taskfs import status
 from taskfs.owner import Turn
@@ -38,6 +37,8 @@ TOGETHER = 64
 """Children that are spoken to at a time."""
 PATIENCE = 10.0
 """Seconds without an answer after which a host counts as lost."""
+BRIEFLY = 1.0
+"""The same for a host that is known to be lost, when it is looked at once more for a reservation."""
 INTERVAL = 5.0
 """Seconds between two looks at a host on which something is reserved."""
 HELD = {"stdin": OWRITE, "stdout": OREAD, "stderr": OREAD, "wait": OREAD}
@@ -96,18 +97,37 @@ class Host:
         self.children: set[Child] = set()
         self._asking: set[asyncio.Future[bool]] = set()
         self._watcher: asyncio.Task[None] | None = None
+        self._users = 0
+        self._directory: Chan | None = None  # only while it is in use: a mount must be able to end
 
     async def clone(self, session: Session) -> Child:
         """Reserve one session there. Errors: `Lost`, and those of the host."""
-        return await self.ask(self._clone(session), PATIENCE)
-
-    async def _clone(self, session: Session) -> Child:
-        proc = session.proc
-        file = await namec(proc, f"{self.base}/clone", Access.ACCESS)
-        ctl = await clone(file) if file.shared else file
+        if self.lost:
+            raise Lost()
+        self._enter()
+        making = asyncio.ensure_future(self._make(session))
+        outcome: Maybe[Child] = _outcome(making)
         try:
-            # an open that is cut short may have been done, and then the session is there
-            ctl = await open_chan(ctl, ORDWR, proc.pgrp, None)
+            return await self.ask(outcome, PATIENCE)
+        except BaseException:
+            # it goes on: the session may exist already, and whoever made it must give it back
+            session.background(self._unmake(making, session))
+            raise
+
+    async def _unmake(self, making: asyncio.Future[Child], session: Session) -> None:
+        """Give back what comes of a clone that nobody wants any more, however late."""
+        try:
+            child = await making
+        except OSError:
+            self._leave()
+        else:
+            session.background(child.release(session.proc))
+
+    async def _make(self, session: Session) -> Child:
+        proc = session.proc
+        await self._find(proc)
+        ctl = await namec(proc, f"{self.base}/clone", Access.OPEN, ORDWR)
+        try:
             number = (await settle(ctl.dev.read(ctl, 32, 0))).decode("ascii", "replace")
             if not number.isdigit():
                 raise P9Error(f"clone gave {number!r}, which is no session")
@@ -115,7 +135,41 @@ class Host:
         except BaseException:
             session.background(_give_up(ctl))
             raise
-        return Child(self, int(number), directory, ctl, walked)
+        child = Child(self, int(number), directory, ctl, walked)
+        self.children.add(child)
+        return child
+
+    async def _find(self, proc: Proc) -> None:
+        """Walk to its own directory."""
+        if self._directory is None:
+            self._directory = await namec(proc, f"{REMOTE}/{self.name}", Access.BIND)
+
+    async def meet(self, proc: Proc) -> None:
+        """Look whether it answers, and where its clone file is. Errors: `Enonexist` if it has none."""
+        patience = BRIEFLY if self.lost else PATIENCE
+        self._enter()
+        try:
+            await self._ask(self._find(proc), patience)
+            if await self.check(patience) and not self.base:
+                self.base = await self._find_clone(proc)
+        except Lost:
+            pass  # and marked
+        finally:
+            self._leave()
+
+    async def _find_clone(self, proc: Proc) -> str:
+        """The directory that the clone file is in. Errors: `Lost`, `Enonexist`."""
+        for form in FORMS:
+            base = f"{REMOTE}/{self.name}/{form}".rstrip("/")
+            found: Maybe[Chan] = namec(proc, f"{base}/clone", Access.ACCESS)
+            try:
+                await self.ask(found, PATIENCE)
+            except Lost:
+                raise
+            except OSError:
+                continue
+            return base
+        raise errors.Enonexist()
 
     async def _walk(self, proc: Proc, base: str) -> tuple[Chan, dict[str, Chan]]:
         """The directory of a session, and those of its files that exec will open, in one round trip."""
@@ -136,6 +190,9 @@ class Host:
         if self.lost:
             _drop(result)
             raise Lost()
+        return await self._ask(result, patience)
+
+    async def _ask(self, result: Awaitable[T], patience: float) -> T:
         task = asyncio.ensure_future(result)
         task.add_done_callback(looked_at)
         await self._until_done(task, patience)
@@ -143,11 +200,9 @@ class Host:
             value: T = task.result()
             return value
         except (errors.Emountrpc, errors.Ehungup) as e:
-            if await self._is_dead():
-                self.dead = True
-                self.lose()
+            if self._users and not await self.check():
                 raise Lost(str(e)) from None
-            raise  # it was an answer
+            raise  # it was an answer: a session is gone there, but not the host
 
     async def _until_done(self, task: asyncio.Future[Any], patience: float) -> None:
         """Wait for ``task``; it is cancelled when it is not waited for any more. Errors: `Lost`."""
@@ -175,18 +230,6 @@ class Host:
             if not task.done():
                 task.cancel()
 
-    async def _is_dead(self) -> bool:
-        """Is the connection gone? Asks for something that a living host always answers."""
-        for child in self.children:
-            try:
-                await settle(child.directory.dev.stat(child.directory))
-            except (errors.Emountrpc, errors.Ehungup):
-                return True
-            except OSError:
-                pass
-            return False
-        return True
-
     def lose(self) -> None:
         """The host does not answer: all who wait for it are told."""
         self.lost = True
@@ -195,51 +238,54 @@ class Host:
             if not one.done():
                 one.set_result(True)
 
-    async def check(self, directory: Chan, patience: float = PATIENCE) -> bool:
-        """Look whether the host answers; one that does again is no longer lost."""
-        if self.dead:
-            return False
-        self.lost = False
-        try:
-            await self.ask(directory.dev.stat(directory), patience)
-        except Lost:
-            return False
-        except OSError:
-            pass  # an error is an answer
-        return True
+    async def check(self, patience: float = 0.0) -> bool:
+        """Does it answer? Only of one in use; ``patience``: in seconds, 0: `PATIENCE`.
 
-    def enter(self, child: Child) -> None:
-        """A child of this host is in use: from now on the host is looked at from time to time."""
-        self.children.add(child)
+        Its own directory is asked for: sessions come and go, but that a living host has.
+        """
+        task = asyncio.ensure_future(self._stat())
+        task.add_done_callback(looked_at)
+        try:
+            await asyncio.wait((task,), timeout=patience or PATIENCE)
+            answered = task.done()
+        finally:
+            task.cancel()
+        if answered and not isinstance(task.exception(), errors.Emountrpc | errors.Ehungup):
+            self.lost = False
+        else:
+            self.dead = self.dead or answered
+            self.lose()
+        return not self.lost
+
+    async def _stat(self) -> None:
+        if self._directory is None:
+            raise errors.Ehungup()
+        await settle(self._directory.dev.stat(self._directory))
+
+    def _enter(self) -> None:
+        """Something of the host is in use: from now on it is looked at from time to time."""
+        self._users += 1
         if self._watcher is None:
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
+    def _leave(self) -> None:
+        self._users -= 1
+        if self._users == 0:
+            self._directory = None
+            if self._watcher is not None:
+                self._watcher.cancel()
+                self._watcher = None
+
     def leave(self, child: Child) -> None:
+        """The child is given back."""
         self.children.discard(child)
-        if not self.children and self._watcher is not None:
-            self._watcher.cancel()
-            self._watcher = None
+        self._leave()
 
     async def _watch(self) -> None:
         while not self.dead:
             await asyncio.sleep(INTERVAL)
-            child = next(iter(self.children))
-            # a lost host stays lost to everybody else while it is asked again
-            if self.lost:
-                await self._ask_again(child.directory)
-            else:
-                await self.check(child.directory)
-
-    async def _ask_again(self, directory: Chan) -> None:
-        task = asyncio.ensure_future(settle(directory.dev.stat(directory)))
-        task.add_done_callback(looked_at)
-        try:
-            await asyncio.wait((task,), timeout=PATIENCE)
-        finally:
-            task.cancel()
-        if task.done() and not task.cancelled():
-            self.dead = isinstance(task.exception(), errors.Emountrpc | errors.Ehungup)
-            self.lost = self.dead
+            if self._directory is not None:
+                await self.check()
 
 
 class Here(Host):
@@ -256,11 +302,14 @@ class Here(Host):
     async def ask(self, result: Maybe[T], patience: float = 0.0) -> T:
         return await settle(result)
 
-    def enter(self, child: Child) -> None:
-        pass
-
     def leave(self, child: Child) -> None:
         pass
+
+
+async def _outcome(task: asyncio.Future[T]) -> T:
+    """What comes of ``task``, which goes on when this is cancelled."""
+    await asyncio.wait((task,))
+    return task.result()
 
 
 async def _give_up(ctl: Chan) -> None:
@@ -448,7 +497,7 @@ class Child:
     # --- its end -------------------------------------------------------------------------------
 
     def release(self, proc: Proc) -> Awaitable[None] | None:
-        """Give it back, once. What must be waited for is returned."""
+        """Give it back, once. What must be waited for is returned: as long as a lost host does not answer."""
         ctl = self._held.pop("ctl", None)
         if ctl is None:
             return None
@@ -465,9 +514,8 @@ class Child:
 
     async def _release_later(self, ctl: Chan, done: Any) -> None:
         try:
-            await self.host.ask(done, PATIENCE)
-        except OSError:
-            pass  # its host frees it when the connection ends
+            # a lost host is told, too, and not in vain: it reads this when it goes on
+            await done
         finally:
             self._close(ctl)
 
@@ -547,26 +595,12 @@ class Hosts:
 
     async def _meet(self, proc: Proc, name: str, mount: int) -> Host:
         """The host called ``name``. Errors: `Enonexist` if it is none."""
-        host = self._met.get((name, mount))
-        if host is not None and (not host.lost or host.dead):
+        host = self._met.get((name, mount)) or Host(name, "")
+        if host.dead or (host.base and not host.lost):
             return host
-        if host is None:
-            host = Host(name, "")
-        directory = await namec(proc, f"{REMOTE}/{name}", Access.BIND)
-        if not await host.check(directory, PATIENCE if not host.base else 1.0):
-            self._met[name, mount] = host
-            return host
-        for form in FORMS:
-            base = f"{REMOTE}/{name}/{form}".rstrip("/")
-            found: Maybe[Chan] = namec(proc, f"{base}/clone", Access.ACCESS)
-            try:
-                await host.ask(found, PATIENCE)
-            except OSError:
-                continue
-            host.base = base
-            self._met[name, mount] = host
-            return host
-        raise errors.Enonexist()
+        await host.meet(proc)
+        self._met[name, mount] = host
+        return host
 
 
 async def _mount_id(proc: Proc, name: str) -> int:

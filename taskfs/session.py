@@ -60,7 +60,7 @@ class Session(Directory):
         self._writers = 0
         self._lock = asyncio.Lock()
         self._splices: set[asyncio.Task[None]] = set()
-        self._leaf = Leaf(device.guard, self.options, device.home)
+        self._leaf_made: Leaf | None = None
         self._team: Team | None = None
 
     # --- its directory -------------------------------------------------------------------------
@@ -153,6 +153,13 @@ class Session(Directory):
             self.device.background(work)
 
     # --- what the files say --------------------------------------------------------------------
+
+    @property
+    def _leaf(self) -> Leaf:
+        """What runs tasks here; made when it is first asked for, which of a team it seldom is."""
+        if self._leaf_made is None:
+            self._leaf_made = Leaf(self.device.guard, self.options, self.device.home)
+        return self._leaf_made
 
     @property
     def work(self) -> Leaf | Team:
@@ -359,7 +366,8 @@ class Session(Directory):
         self.device.forget(self)
         for task in self._splices:
             task.cancel()
-        self._leaf.free()
+        if self._leaf_made is not None:
+            self._leaf_made.free()
         if self._team is not None:
             self._team.free()
             self._give_back(self._team.children)

@@ -21,6 +21,9 @@ from tests.taskfs.world import SESSION_FILES, World, until, world
 
 TOP = Path(__file__).parents[2]
 
+EMPTY = ["arch", "clone", "env", "fs", "ns", "status"]
+"""What is in remote/ of a host that has no sessions."""
+
 
 def running(pid: int) -> bool:
     """Is there a process ``pid``? One that is dead, and only waits to be waited for, is none."""
@@ -41,6 +44,11 @@ class Remote:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def wake(self) -> None:
+        """Let it go on if it was stopped."""
+        with contextlib.suppress(ProcessLookupError):
+            self.signal(signal.SIGCONT)
+
 
 @asynccontextmanager
 async def remote(directory: os.PathLike[str], *mounts: str) -> AsyncIterator[Remote]:
@@ -51,12 +59,12 @@ async def remote(directory: os.PathLike[str], *mounts: str) -> AsyncIterator[Rem
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None
+    r = Remote(process, int(await process.stdout.readline()), where)
     try:
-        yield Remote(process, int(await process.stdout.readline()), where)
+        yield r
     finally:
         process.stdin.close()
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGCONT)
+        r.wake()
         await process.wait()
 
 
@@ -107,8 +115,16 @@ async def three_hosts(tmp_path: os.PathLike[str]) -> AsyncIterator[tuple[World, 
         for n, r in enumerate(remotes, 1):
             await host.mount(w.p, f"host{n}", r.port)
         yield w, remotes
+        for r in remotes:
+            r.wake()
         for n in range(1, 4):
             await w.p.unmount(None, f"/remote/host{n}")
+
+
+async def sessions(w: World, n: int, count: int) -> None:
+    """Wait until host ``n`` has ``count`` sessions."""
+    while len(await w.ls(f"/remote/host{n}/remote")) - len(EMPTY) != count:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
 
 
 async def test_the_session_of_the_seed(tmp_path: os.PathLike[str]) -> None:
@@ -169,7 +185,7 @@ async def test_release_frees_the_resources_on_their_hosts(tmp_path: os.PathLike[
         await w.echo("release", f"{s}/ctl")
         await w.device.settled()
         for n in (1, 2, 3):
-            assert await w.ls(f"/remote/host{n}/remote") == ["arch", "clone", "env", "fs", "ns", "status"]
+            assert await w.ls(f"/remote/host{n}/remote") == EMPTY
 
 
 async def test_a_host_that_is_killed_is_lost_and_the_others_go_on(tmp_path: os.PathLike[str]) -> None:
@@ -219,8 +235,8 @@ async def test_a_host_that_hangs_is_found_out_by_res_too(
         one.signal(signal.SIGSTOP)
         s = await w.clone()
         assert await w.refusal("res 3", f"{s}/ctl") == "res: host1: host is lost"
-        await w.device.settled()
-        assert await w.ls("/remote/host2/remote") == ["arch", "clone", "env", "fs", "ns", "status"]
+        for n in (2, 3):
+            await sessions(w, n, 0)
         await w.echo("res 3\nexec echo %h", f"{s}/ctl")
         assert "host1" not in await w.cat(f"{s}/stdout")
 
@@ -296,3 +312,99 @@ async def test_an_independent_client_clones_reserves_executes_and_reads(tmp_path
 
     async with remote(tmp_path) as r:
         assert await asyncio.to_thread(session, r.port) == ["0", "rank 0\nrank 1\nrank 2\n"]
+
+
+async def test_a_host_outlives_the_sessions_that_are_removed_there(tmp_path: os.PathLike[str]) -> None:
+    async with three_hosts(tmp_path) as (w, _):
+        s = await w.team(3)
+        for rank in range(3):
+            await w.p.remove(f"{s}/{rank}")
+        refused = await w.refusal("exec true", f"{s}/ctl")
+        assert refused.startswith("0: host3: ") and "1: host2: " in refused and "2: host1: " in refused
+        await w.echo("release", f"{s}/ctl")
+        await w.device.settled()
+        t = await w.team(3, "exec echo %h")
+        assert (await w.cat(f"{t}/stdout")).split() == ["host3", "host2", "host1"]
+
+
+async def test_the_watch_does_not_take_a_removed_session_for_a_lost_host(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "INTERVAL", 0.05)
+    looks = 0
+    check = hosts.Host.check
+
+    async def counted(host: hosts.Host, patience: float = 0.0) -> bool:
+        nonlocal looks
+        looks += 1
+        return await check(host, patience)
+
+    async with three_hosts(tmp_path) as (w, _):
+        s = await w.team(3)
+        await w.p.remove(f"{s}/0")
+        monkeypatch.setattr(hosts.Host, "check", counted)
+        await until(lambda: looks > 6)
+        assert not any(h.lost for h in w.device.hosts.met())
+
+
+async def test_a_release_reaches_a_host_that_was_lost(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "PATIENCE", 0.3)
+    async with three_hosts(tmp_path) as (w, (one, _, _)):
+        s = await w.team(3, "exec sh -c 'echo $$; exec sleep 100'")
+        fd = await w.p.open(f"{s}/2/stdout")
+        pid = int(await w.p.read(fd))
+        w.p.close(fd)
+        one.signal(signal.SIGSTOP)
+        assert " Lost " in await w.cat(f"{s}/status")
+        await w.echo("release", f"{s}/ctl")
+        one.wake()
+        await w.device.settled()
+        assert await w.ls("/remote/host1/remote") == EMPTY
+        await until(lambda: not running(pid))
+
+
+async def test_a_reservation_that_is_cut_short_leaves_no_session_behind(tmp_path: os.PathLike[str]) -> None:
+    async with three_hosts(tmp_path) as (w, (one, _, _)):
+        await w.team(3, "release")  # the hosts are known from now on
+        s = await w.clone()
+        one.signal(signal.SIGSTOP)
+        reserving = asyncio.ensure_future(w.echo("res 6", f"{s}/ctl"))
+        await sessions(w, 2, 2)
+        reserving.cancel()
+        await asyncio.wait((reserving,))
+        one.wake()
+        await w.device.settled()
+        assert await w.ls(s) == SESSION_FILES
+        for n in (1, 2, 3):
+            assert await w.ls(f"/remote/host{n}/remote") == EMPTY
+
+
+async def test_a_host_that_was_too_slow_for_res_gets_its_sessions_back(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "PATIENCE", 0.3)
+    async with three_hosts(tmp_path) as (w, (one, _, _)):
+        await w.team(3, "release")
+        s = await w.clone()
+        one.signal(signal.SIGSTOP)
+        assert await w.refusal("res 6", f"{s}/ctl") == "res: host1: host is lost"
+        one.wake()
+        await w.device.settled()
+        assert await w.ls("/remote/host1/remote") == EMPTY
+
+
+async def test_a_reservation_does_not_wait_for_a_host_that_is_known_to_hang(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "PATIENCE", 0.3)
+    async with three_hosts(tmp_path) as (w, (one, _, _)):
+        one.signal(signal.SIGSTOP)
+        await w.team(3, "release")  # the first time it is met
+        monkeypatch.setattr(hosts, "PATIENCE", 1000.0)
+        s = await w.team(3, "exec echo %h")
+        assert "host1" not in await w.cat(f"{s}/stdout")
+        one.wake()
+        await w.echo("hosts host1\nres 1", f"{s}/ctl")
+        assert "3" in await w.ls(s)
