@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
 
 from nsh.errors import FileFormatError
 from nsh.replay.compare import Edit, Substitution, differences, fits, rewrite, without_count
 from nsh.replay.script import Command, Output, Transcript, parse
-from nsh.replay.world import ENDING, World
+from nsh.replay.signals import Signals
+from nsh.replay.world import World
 
 __all__ = ["main"]
 
@@ -26,25 +24,22 @@ _MARGIN = " " * 14
 """What stands under the line number and the verdict of a command."""
 
 
-def main(argv: list[str]) -> int:
-    """Run ``nsh replay`` with these arguments.
+def main(argv: list[str], signals: Signals) -> int:
+    """Run ``nsh replay`` with these arguments, as long as ``signals`` lets it.
 
     Returns 0 when no command differs, 1 when some do, 2 when the file cannot be used (with FILE:LINE and why
-    on stderr), 130 and the like when a signal ended it.
+    on stderr).
     """
     options = _options(argv)
     try:
         with open(options.file, encoding="utf-8", errors="surrogateescape", newline="") as file:
             transcript = parse(file.read(), options.file)
-        with _signals_raise():
-            return Replay(transcript, options).run()
+        return Replay(transcript, options, signals).run()
     except FileFormatError as e:
-        return _complain(str(e), 2)
+        return _complain(str(e))
     except OSError as e:
         what = f"{e.filename}: {e.strerror}" if e.filename else str(e)
-        return _complain(f"{options.file}: {what}" if e.filename != options.file else what, 2)
-    except _Signal as e:
-        return _complain(f"ended by {e.signal.name}", 128 + e.signal)
+        return _complain(f"{options.file}: {what}" if e.filename != options.file else what)
 
 
 def _options(argv: list[str]) -> argparse.Namespace:
@@ -58,30 +53,33 @@ def _options(argv: list[str]) -> argparse.Namespace:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"not a number of seconds above 0: {text}")
     return value
 
 
-def _complain(what: str, status: int) -> int:
+def _complain(what: str) -> int:
     sys.stdout.flush()
     print(f"nsh replay: {what}", file=sys.stderr)
-    return status
+    return 2
 
 
 class Replay:
     """One run of a transcript."""
 
-    def __init__(self, transcript: Transcript, options: argparse.Namespace) -> None:
-        self._transcript, self._options = transcript, options
+    def __init__(self, transcript: Transcript, options: argparse.Namespace, signals: Signals) -> None:
+        self._transcript, self._options, self._signals = transcript, options, signals
         self._where = Substitution()
         self._changes: dict[Command, Sequence[Edit]] = {}
         self._ran = self._differ = 0
 
     def run(self) -> int:
         """Run all commands, report, and rewrite the file if asked to; the exit status."""
-        with World(self._transcript, self._options.file) as world:
+        with World(self._transcript, self._options.file, self._signals.check) as world:
             wheres = [(where.text, where.meaning(world.values)) for where in self._transcript.wheres]
             self._where = Substitution([*wheres, *world.meanings])
             if world.refused:
@@ -182,28 +180,3 @@ def _write(path: str, text: str) -> None:
         except BaseException:
             os.unlink(new.name)
             raise
-
-
-class _Signal(BaseException):
-    """A signal that asks to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.signal = signal.Signals(number)
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Within, a signal to end raises, once: the world is then taken down undisturbed."""
-
-    def caught(number: int, frame: FrameType | None) -> None:
-        for each in ENDING:
-            signal.signal(each, signal.SIG_IGN)
-        raise _Signal(number)
-
-    before = {number: signal.signal(number, caught) for number in ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

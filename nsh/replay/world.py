@@ -6,9 +6,9 @@ this machine's files and has a scratch home. They find each other by an ndb (nsh
 says which loopback port plays a dial string; nothing else can be dialled.
 
 A shell is typed to through a pipe, and its prompt, a random word, tells that a command has ended. A world
-leaves nothing behind: all its processes carry NSH_NDB with the path of its own table in their environment,
-and what still runs after the shells have ended is found by that. The shells end when their standard input
-does, and by a signal when this process dies. What is typed and compared is run.py's business.
+leaves nothing behind (remains.py): all its processes carry NSH_NDB with the path of its own table in their
+environment, and what still runs after the shells have ended is found by that. The shells end when their
+standard input does, and by a signal when this process dies. What is typed and compared is run.py's business.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import grp
 import os
 import secrets
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
@@ -32,18 +31,14 @@ from typing import NamedTuple
 
 import nsh
 from nsh.errors import FileFormatError
+from nsh.replay.remains import PATIENCE, Caretaker, remove
 from nsh.replay.script import Command, Host, Transcript
+from nsh.replay.signals import ENDING, held
 
-__all__ = ["ENDING", "Result", "Shell", "World"]
+__all__ = ["Result", "Shell", "World"]
 
 START = 60.0
 """Seconds that the shells may take to start, on a machine that is busy."""
-
-PATIENCE = 5.0
-"""Seconds that a shell may take to give up a command, or to end, before harder means are used."""
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""The signals that ask a process to end."""
 
 LIMIT = 16 << 20
 """Bytes that one command may print; it is held back after that, and so runs into its time limit."""
@@ -129,14 +124,16 @@ class World:
 
     ``file`` is the transcript's name for messages. `values` has what $home, $user, $group and $scratch are,
     `meanings` the pairs that the hosts add to ``# where``. Errors of entering: `FileFormatError` for a host
-    that does not come up as its line says; `OSError`.
+    that does not come up as its line says; `OSError`. ``check`` is called before each time that a shell is
+    waited for, and raises what ends that.
     """
 
-    def __init__(self, transcript: Transcript, file: str) -> None:
-        self._transcript, self._file = transcript, file
+    def __init__(self, transcript: Transcript, file: str, check: Callable[[], None]) -> None:
+        self._transcript, self._file, self._check = transcript, file, check
         self._selector = selectors.DefaultSelector()
         self._shells: list[Shell] = []
         self._told: set[str] = set()
+        self._caretaker: Caretaker | None = None
         self.scratch = ""
         self.refused = ""
         """Why the hosts have no host names of their own, or ''."""
@@ -154,7 +151,9 @@ class World:
         return self
 
     def _build(self) -> None:
-        self.scratch = os.path.realpath(tempfile.mkdtemp(prefix="nsh-replay-"))
+        with held():
+            self.scratch = os.path.realpath(tempfile.mkdtemp(prefix="nsh-replay-"))
+            self._caretaker = Caretaker(self._tag, self.scratch)
         home = self._directory("home")
         self.values = {
             "home": home,
@@ -185,6 +184,11 @@ class World:
     def _ndb(self) -> str:
         return os.path.join(self.scratch, "ndb")
 
+    @property
+    def _tag(self) -> str:
+        """What the environment of each process of this world has in it."""
+        return f"NSH_NDB={self._ndb}"
+
     def _directory(self, name: str) -> str:
         path = os.path.join(self.scratch, name)
         os.mkdir(path)
@@ -205,14 +209,19 @@ class World:
 
     def _start(self, name: str, directory: str, first: Callable[[], None] = lambda: None) -> Shell:
         libc = ctypes.CDLL(None)
+        # At a fork Python may lose an exception, and a shell that has started has to be known.
+        with held() as mask:
 
-        def prepare() -> None:
-            first()
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            def prepare() -> None:
+                for number in ENDING:  # or else it would be this process's handler that they call here
+                    signal.signal(number, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                first()
+                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
-        shell = Shell(name, directory, self._environ(), prepare)
-        self._shells.append(shell)
-        self._selector.register(shell.stdout, selectors.EVENT_READ, shell)
+            shell = Shell(name, directory, self._environ(), prepare)
+            self._shells.append(shell)
+            self._selector.register(shell.stdout, selectors.EVENT_READ, shell)
         return shell
 
     def _environ(self) -> dict[str, str]:
@@ -284,6 +293,7 @@ class World:
             left = end - time.monotonic()
             if shell.ended or left <= 0:
                 return None
+            self._check()
             self._read(left)
 
     def _interrupt(self, shell: Shell) -> bytes:
@@ -321,11 +331,8 @@ class World:
 
         Signals that ask this process to end have to wait for it.
         """
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        try:
+        with held():
             self._close()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _close(self) -> None:
         hosts = len(self._transcript.hosts)
@@ -334,8 +341,10 @@ class World:
         self._selector.close()
         for shell in self._shells:
             shell.stdout.close()
-        _kill_all(f"NSH_NDB={self._ndb}")
-        _remove(self.scratch)
+        if self.scratch:
+            remove(self._tag, self.scratch)
+        if self._caretaker is not None:
+            self._caretaker.dismiss()
 
     def _end(self, shells: list[Shell]) -> None:
         for shell in shells:
@@ -399,36 +408,3 @@ def _take_hostname(name: str) -> None:
             with open(f"/proc/self/{file}", "w") as control:
                 control.write(text)
     socket.sethostname(name)
-
-
-def _kill_all(tag: str) -> None:
-    """Kill every process with ``tag`` in its environment."""
-    end = time.monotonic() + PATIENCE
-    while (pids := _tagged(tag)) and time.monotonic() < end:
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        time.sleep(0.01)
-
-
-def _tagged(tag: str) -> list[int]:
-    found = []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/environ", "rb") as file:
-                if os.fsencode(tag) in file.read().split(b"\0"):
-                    found.append(int(name))
-        except OSError:  # it has gone meanwhile, or is another user's
-            continue
-    return found
-
-
-def _remove(directory: str) -> None:
-    """Remove a directory tree, also where a command has taken away the right to."""
-    for path, names, _ in os.walk(directory):
-        for name in (os.path.join(path, name) for name in names):
-            if not os.path.islink(name):
-                os.chmod(name, 0o700)
-    shutil.rmtree(directory, ignore_errors=True)

@@ -36,8 +36,11 @@ class Place:
         return file
 
     def start(self, *argv: str | pathlib.Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
+        return self._python("-m", "nsh", "replay", *argv, under=under)
+
+    def _python(self, *argv: str | pathlib.Path, under: Sequence[str] = ()) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*under, sys.executable, "-m", "nsh", "replay", *argv],
+            [*under, sys.executable, *argv],
             cwd=self.path,
             env={**os.environ, "TMPDIR": str(self.scratch), "PYTHONPATH": str(TOP)},
             stdin=subprocess.DEVNULL,
@@ -48,7 +51,14 @@ class Place:
 
     def replay(self, *argv: str | pathlib.Path, under: Sequence[str] = ()) -> tuple[int, list[str], str]:
         """Run a replay, by the command ``under``: its status, the lines of its report, its errors."""
-        process = self.start(*argv, under=under)
+        return self._result(self.start(*argv, under=under))
+
+    def run(self, *argv: str) -> tuple[int, list[str], str]:
+        """Run Python with these arguments, where a replay would: as `replay` says."""
+        return self._result(self._python(*argv))
+
+    @staticmethod
+    def _result(process: subprocess.Popen[str]) -> tuple[int, list[str], str]:
         out, err = process.communicate()
         return process.returncode, out.splitlines(), err
 
@@ -296,13 +306,55 @@ def test_a_signal_ends_the_world_in_order(place: Place, number: signal.Signals) 
     assert empty(place.scratch)
 
 
-def test_the_processes_end_when_the_replay_is_killed(place: Place) -> None:
+def test_nothing_is_left_when_the_replay_is_killed(place: Place) -> None:
     process = place.start(place.write("# host a at tcp!192.0.2.1!1\n$ touch started; sleep 100\n"))
     place.wait_for("started")
     process.kill()
     process.communicate()
-    while place.processes():
+    while place.processes() or not empty(place.scratch):
         time.sleep(0.05)
+
+
+HOOKED = """
+import os, signal, sys
+from nsh.replay import main
+starts = iter(range(1000))
+def interrupt():
+    if next(starts) == {start}:
+        os.kill(os.getpid(), signal.SIGINT)
+os.register_at_fork({when}=interrupt)
+sys.exit(main(["x.transcript"]))
+"""
+"""A replay that is interrupted within a fork, where Python has nobody to give an exception to."""
+
+
+@pytest.mark.parametrize("when", ["before", "after_in_parent"])
+@pytest.mark.parametrize("start", [0, 1, 3])
+def test_a_signal_is_not_lost_while_a_shell_is_started(place: Place, when: str, start: int) -> None:
+    place.write("# host a at tcp!192.0.2.1!1\n$ sleep 100\n")
+    status, report, err = place.run("-c", HOOKED.format(start=start, when=when))
+    assert (status, report, err) == (128 + signal.SIGINT, [], "nsh replay: ended by SIGINT\n")
+    assert empty(place.scratch)
+
+
+EARLY = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+from nsh.replay import main
+class Interrupt(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+sys.exit(main(["x.transcript"]))
+"""
+
+
+@pytest.mark.parametrize("module", ["nsh.replay.signals", "nsh.replay.run", "lark", "nsh.rc.parse"])
+def test_a_signal_while_it_is_loaded_is_told_in_one_line(place: Place, module: str) -> None:
+    place.write("; echo\n")
+    status, report, err = place.run("-c", EARLY.format(module=module))
+    assert (status, report, err) == (128 + signal.SIGINT, [], "nsh replay: ended by SIGINT\n")
 
 
 def test_what_commands_leave_running_is_gone_at_the_end(place: Place) -> None:
@@ -330,3 +382,10 @@ def test_bad_arguments_are_status_2_with_the_usage(place: Place, argv: list[str]
     status, report, err = place.replay(*argv)
     assert (status, report) == (2, [])
     assert err.startswith("usage: nsh replay [-h] [-k] [-v] [--update] [--timeout S] FILE\n")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "inf", "nan", "soon"])
+def test_a_time_limit_that_is_none_is_told_what_it_has_to_be(place: Place, limit: str) -> None:
+    status, _, err = place.replay(f"--timeout={limit}", "x")
+    why = f"argument --timeout: not a number of seconds above 0: {limit}"
+    assert (status, err.splitlines()[1:]) == (2, [f"nsh replay: error: {why}"])
