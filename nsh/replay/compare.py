@@ -96,12 +96,17 @@ class Substitution:
 
     def expand(self, text: str) -> str:
         """A command of the file as it is meant in this run; what stands for any word is left as it is."""
-        if self._typed is None:
-            return text
-        return self._typed.sub(lambda match: self._value(match[0]) or match[0], text)
+        return self._read(self._typed, text)
+
+    def _read(self, texts: re.Pattern[str] | None, text: str) -> str:
+        return texts.sub(lambda match: self._value(match[0]) or match[0], text) if texts else text
 
     def record(self, text: str) -> str:
-        """A text of this run as the file writes it: `expand` undone."""
+        """A text of this run as the file writes it: `expand` undone.
+
+        It is left as it is where that would be read as something else: a value and what follows it may
+        look like a longer text.
+        """
         if self._backward is None:
             return text
 
@@ -110,7 +115,8 @@ class Substitution:
             leads_on = re.compile(f"/+{_NAME}").match(text, match.end())
             return found.rstrip("/") if found in self._directories and leads_on else found
 
-        return self._backward.sub(recorded, text)
+        written = self._backward.sub(recorded, text)
+        return written if self._read(self._forward, written) == text else text
 
     def _value(self, text: str) -> str | None:
         return None if text in self._any else self._values.get(text)
