@@ -1,4 +1,4 @@
-"""Namespace files, namespace(6): how lines are read, what is wrong with wrong ones, what nsh makes of them."""
+"""Namespace files, namespace(6): how lines are read, what is wrong with some, and what nsh makes of them."""
 
 from __future__ import annotations
 
@@ -200,6 +200,22 @@ def test_the_users_own_file_is_used_if_there_is_one(tmp_path: Path) -> None:
     out, err, code = nsh("-c", "ns", config=config)
     assert (out, code) == (usual[0], 0)
     assert err == f"nsh: {file}:1:7: a bind line reads: bind [-abcCqu] new old\n"
+
+
+def test_what_ns_prints_is_such_a_file(tmp_path: Path) -> None:
+    for name in ("it's", "a b", "#z"):
+        (tmp_path / name / "d").mkdir(parents=True)
+    script = """
+        bind -a 'it''s' 'a b'
+        bind 'a b' './#z'
+        bind -c 'it''s' 'it''s'/d
+        ns
+        ns > saved
+    """
+    saved, err, _ = nsh("-c", script, cwd=tmp_path)
+    assert err == ""
+    assert "bind -u '" in saved
+    assert nsh("-n", "saved", "-c", "ns", cwd=tmp_path) == (saved, "", 0)
 
 
 def test_without_a_file_lark_is_not_imported() -> None:

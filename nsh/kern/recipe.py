@@ -10,8 +10,8 @@ for the file:
 * a name through another mount point that shows the file, or a directory above it;
 * for the source of a bind, ``bind -u``: the file under what is mounted there.
 
-No file is asked for anything, so this neither waits nor fails. A tree that cannot be had again, that of a
-server at the end of a pipe, keeps its names as they are.
+No file is asked for anything, so this neither waits nor fails. A line about the tree of a server at the end
+of a pipe, which cannot be had again, is left as Inferno prints it.
 """
 
 from __future__ import annotations
@@ -54,28 +54,41 @@ class Step(NamedTuple):
     flag: int
 
 
+def as_made(head: Mhead) -> list[Step]:
+    """The binds by which the members of a mount point came there."""
+    return [Step(m.id, head, m, m.flag) for m in sorted(head.mounts, key=lambda m: m.id)]
+
+
 def steps(head: Mhead) -> list[Step]:
     """The steps that make a mount point: the binds as they were made, if these still give the same."""
-    made = sorted(head.mounts, key=lambda m: m.id)
-    if _result((m, m.flag) for m in made) == list(head.mounts):
-        return [Step(m.id, head, m, m.flag) for m in made]
-    ids = [m.id for m in made]
+    made = as_made(head)
+    if _result(made) == list(head.mounts):
+        return made
     first = next((i for i, m in enumerate(head.mounts) if m.to.same(head.covered)), 0)
     again = [(head.mounts[first], 0)]
     again += [(m, MBEFORE) for m in reversed(head.mounts[:first])]
     again += [(m, MAFTER) for m in head.mounts[first + 1 :]]
-    return [Step(i, head, m, m.flag & ~MORDER | order) for i, (m, order) in zip(ids, again, strict=True)]
+    return [
+        Step(step.order, head, m, m.flag & ~MORDER | order)
+        for step, (m, order) in zip(made, again, strict=True)
+    ]
 
 
-def _result(binds: Iterator[tuple[Mount, int]]) -> list[Mount] | None:
-    """The members after these binds onto a place where nothing is mounted; None if others join them."""
+def _result(made: list[Step]) -> list[Mount] | None:
+    """The members after these steps where nothing was mounted before; None if others would join them."""
+    if made[0].flag & MORDER:
+        return None
     members: list[Mount] = []
-    for mount, flag in binds:
-        order = flag & MORDER
-        if order and not members:
-            return None
-        members = {MBEFORE: [mount, *members], MAFTER: [*members, mount]}.get(order, [mount])
+    for step in made:
+        members = _with(members, step)
     return members
+
+
+def _with(members: list[Mount], step: Step) -> list[Mount]:
+    order = step.flag & MORDER
+    if not order:
+        return [step.mount]
+    return [step.mount, *members] if order == MBEFORE else [*members, step.mount]
 
 
 class _Cook:
@@ -93,7 +106,9 @@ class _Cook:
 
     def commands(self) -> Iterator[list[str]]:
         """The commands as words."""
-        todo = [step for head in self._heads.values() for step in steps(head)]
+        todo: list[Step] = []
+        for head in self._heads.values():
+            todo += as_made(head) if self._lost(head.covered.path) else steps(head)
         for step in sorted(todo, key=lambda step: step.order):
             self._now = step.order
             yield self._command(step)
@@ -105,8 +120,10 @@ class _Cook:
         target = self._target(step.head.covered)
         if str(mount.to.path) == "#M" and mount.to.mchan is not None:
             return self._mount(mount, mount.to.mchan, letters, target)
-        source, under = self._source(mount.to)
-        letters += "u" if under else ""
+        source = str(mount.to.path)
+        if not self._lost(mount.to.path) and not self._lost(step.head.covered.path):
+            source, under = self._source(mount.to)
+            letters += "u" if under else ""
         return ["bind", *([f"-{letters}"] if letters else []), source, target]
 
     def _mount(self, mount: Mount, connection: Chan, letters: str, target: str) -> list[str]:
@@ -120,19 +137,13 @@ class _Cook:
     def _make(self, step: Step) -> None:
         """What a name space is like after this step."""
         key = step.head.covered.key
-        members = self._made.get(key, [])
-        order = step.flag & MORDER
-        self._made[key] = {MBEFORE: [step.mount, *members], MAFTER: [*members, step.mount]}.get(
-            order, [step.mount]
-        )
+        self._made[key] = _with(self._made.get(key, []), step)
         self._places[self._origin(step.head.covered.path)] = key
 
     # --- names ---------------------------------------------------------------------------------
 
     def _source(self, c: Chan) -> tuple[str, bool]:
         """A name for what is to be bound, and whether it must be found under a mount."""
-        if self._lost(c.path):
-            return str(c.path), False
         name = next(self._names(c), str(c.path))
         return name, c.key in self._made and not name.startswith("#")
 

@@ -222,18 +222,22 @@ async def test_a_far_server_is_mounted_without_proof_if_it_was(tree: Path, tmp_p
     await host.stop()
 
 
-async def test_what_is_in_a_server_on_a_pipe_keeps_its_names() -> None:
+async def test_what_is_in_a_server_on_a_pipe_is_listed_as_it_was_bound() -> None:
     p = await world()
+    await p.bind("#U", "/", MAFTER | MCREATE)
     assert await command(p, "memfs", "/n") == ("", "")
-    await p.create("/n/a", 0, 0o755 | 1 << 31)
-    await p.create("/n/a/b", 0, 0o755 | 1 << 31)
+    for name in ("a", "a/b", "c"):
+        await command(p, "mkdir", f"/n/{name}")
     await p.bind("/n/a", "/task", MREPL)
     await p.bind("/task/b", "/n/a", MBEFORE)
     await p.unmount(None, "/task")
-    assert recipe(p)[1:] == [
+    await p.bind("/", "/n/c", MREPL)
+    assert recipe(p)[3:] == [
         "mount -c '#|/data' /n",
         "bind /n/a /n/a",
         "bind -b /task/b /n/a",
+        "bind / /n/c",
+        "bind -a '#U' /n/c",
         "cd /",
     ]
 
