@@ -15,15 +15,17 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nsh import errors
+from nsh.dev.mnt import MntDevice
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, settle
-from nsh.kern.mnt import MREPL
+from nsh.kern.mnt import MBEFORE, MREPL
 from nsh.kern.namec import Access, namec, quote
 from nsh.p9.const import ORDWR, OREAD, OWRITE
 from taskfs import status
 from taskfs.owner import Turn
 
 if TYPE_CHECKING:
+    from nsh.kern.pgrp import Pgrp
     from nsh.kern.proc import Proc
     from taskfs.session import Session
 
@@ -99,6 +101,7 @@ class Host:
         self._watcher: asyncio.Task[None] | None = None
         self._users = 0
         self._directory: Chan | None = None  # only while it is in use: a mount must be able to end
+        self._forget: Callable[[], None] = _nothing
 
     async def clone(self, session: Session) -> Child:
         """Reserve one session there. Errors: `Lost`, and those of the host."""
@@ -142,7 +145,11 @@ class Host:
     async def _find(self, proc: Proc) -> None:
         """Walk to its own directory."""
         if self._directory is None:
-            self._directory = await namec(proc, f"{REMOTE}/{self.name}", Access.BIND)
+            directory = await namec(proc, f"{REMOTE}/{self.name}", Access.BIND)
+            self._directory = directory
+            self._forget()
+            if isinstance(directory.dev, MntDevice):
+                self._forget = directory.dev.at_hangup(directory, self._die)
 
     async def meet(self, proc: Proc) -> None:
         """Look whether it answers, and where its clone file is. Errors: `Enonexist` if it has none."""
@@ -231,12 +238,27 @@ class Host:
                 task.cancel()
 
     def lose(self) -> None:
-        """The host does not answer: all who wait for it are told."""
-        self.lost = True
+        """The host does not answer: all who wait for it are told, and it is seen at its resources."""
+        if not self.lost:
+            self.lost = True
+            for child in self.children:
+                child.hide()
         asking, self._asking = self._asking, set()
         for one in asking:
             if not one.done():
                 one.set_result(True)
+
+    def _die(self) -> None:
+        """Its connection is gone."""
+        self.dead = True
+        self.lose()
+
+    def _answers(self) -> None:
+        """It is not lost, or not any more."""
+        if self.lost:
+            self.lost = False
+            for child in self.children:
+                child.show()
 
     async def check(self, patience: float = 0.0) -> bool:
         """Does it answer? Only of one in use; ``patience``: in seconds, 0: `PATIENCE`.
@@ -250,11 +272,12 @@ class Host:
             answered = task.done()
         finally:
             task.cancel()
-        if answered and not isinstance(task.exception(), errors.Emountrpc | errors.Ehungup):
-            self.lost = False
-        else:
-            self.dead = self.dead or answered
+        if not answered:
             self.lose()
+        elif isinstance(task.exception(), errors.Emountrpc | errors.Ehungup):
+            self._die()
+        else:
+            self._answers()
         return not self.lost
 
     async def _stat(self) -> None:
@@ -272,6 +295,8 @@ class Host:
         self._users -= 1
         if self._users == 0:
             self._directory = None
+            self._forget()
+            self._forget = _nothing
             if self._watcher is not None:
                 self._watcher.cancel()
                 self._watcher = None
@@ -304,6 +329,10 @@ class Here(Host):
 
     def leave(self, child: Child) -> None:
         pass
+
+
+def _nothing() -> None:
+    """What is to be taken back when nothing was asked for."""
 
 
 async def _outcome(task: asyncio.Future[T]) -> T:
@@ -346,6 +375,8 @@ class Child:
         self._walked = walked or {}
         self._told = False
         self._covered: Chan | None = None
+        self._pgrp: Pgrp | None = None
+        self._hidden = False
         self._last = ""
 
     @property
@@ -356,17 +387,32 @@ class Child:
     # --- its place in the name space -----------------------------------------------------------
 
     def bind(self, proc: Proc, covered: Chan) -> None:
-        """Let the child be seen at the (empty) directory ``covered``."""
-        proc.pgrp.mount(self.directory, covered, MREPL)
-        self._covered = covered
+        """Let the child be seen at the directory ``covered``, which itself tells when the host is lost."""
+        self._pgrp, self._covered = proc.pgrp, covered
+        self._hidden = True
+        if not self.host.lost:
+            self.show()
 
-    def unbind(self, proc: Proc) -> None:
-        if self._covered is not None:
+    def show(self) -> None:
+        """Let it be seen again after `hide`."""
+        if self._pgrp is not None and self._covered is not None and self._hidden:
+            # what its user has bound there in the meantime stays
+            order = MBEFORE if self._pgrp.find(self._covered) else MREPL
+            self._pgrp.mount(self.directory, self._covered, order)
+            self._hidden = False
+
+    def hide(self) -> None:
+        """Let what it covers be seen."""
+        if self._pgrp is not None and self._covered is not None and not self._hidden:
             try:
-                proc.pgrp.unmount(self._covered, self.directory)
+                self._pgrp.unmount(self._covered, self.directory)
+                self._hidden = True
             except OSError:
                 pass  # somebody has unmounted it already
-            self._covered = None
+
+    def unbind(self) -> None:
+        self.hide()
+        self._covered = None
 
     # --- its files -----------------------------------------------------------------------------
 
@@ -481,18 +527,26 @@ class Child:
             # the host is asked directly, that one which is slow is not waited for longer than others
             self._last = await self.host.ask(self.get("status"), PATIENCE)
         except OSError:
-            opens = len(self._held)
-            return status.as_lost(
-                self._last or status.status_line(self.number, opens, status.LOST, "", self.arg0)
-            )
+            return self.last_status()
         return self._last
+
+    def last_status(self) -> str:
+        """The status lines of a lost one: the last that are known."""
+        opens = len(self._held)
+        return status.as_lost(
+            self._last or status.status_line(self.number, opens, status.LOST, "", self.arg0)
+        )
 
     async def wait(self) -> str:
         """Its wait lines, once it has ended; a lost one has."""
         try:
             return await self._whole(self._file("wait"))
         except OSError:
-            return status.wait_line(0, 0, 0, 0, "lost")
+            return self.last_wait()
+
+    def last_wait(self) -> str:
+        """The wait line of a lost one."""
+        return status.wait_line(0, 0, 0, 0, "lost")
 
     # --- its end -------------------------------------------------------------------------------
 
@@ -501,7 +555,7 @@ class Child:
         ctl = self._held.pop("ctl", None)
         if ctl is None:
             return None
-        self.unbind(proc)
+        self.unbind()
         self.host.leave(self)
         try:
             done = ctl.dev.write(ctl, b"release", 0)

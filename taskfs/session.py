@@ -24,6 +24,7 @@ from nsh.p9.stat import Dir
 from taskfs import ctl, status
 from taskfs.gather import Team, substitute
 from taskfs.hosts import Child, Host, each
+from taskfs.lost import Place
 from taskfs.owner import ATONCE, Turn
 from taskfs.run import Leaf
 
@@ -247,7 +248,7 @@ class Session(Directory):
         """Enter a child, and let its directory be seen as a subdirectory of ours."""
         child.rank = len(team.children)
         team.children.append(child)
-        node = Directory(str(child.rank), uid=self.uid)
+        node = Place(self, child)
         self.add(node)
         covered = Chan(self.device, node.qid, self.path.child(node.name), node)
         child.bind(self.proc, covered)

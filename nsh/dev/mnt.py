@@ -19,6 +19,7 @@ import logging
 import struct
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import TypeVar
 
 from nsh import errors
@@ -61,6 +62,7 @@ class Link:
         self._dead = False
         self._broken = ""  # what was wrong with the server's message
         self._unused: deque[int] = deque()
+        self.at_hangup: list[Callable[[], None]] = []
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._stream.start(self)
@@ -157,6 +159,9 @@ class Link:
         for future, _ in waiting.values():
             if not future.done():
                 future.set_exception(errors.Emountrpc())
+        calls, self.at_hangup = self.at_hangup, []
+        for call in calls:
+            call()
 
     def hangup(self) -> None:
         """End the connection, whoever still uses it."""
@@ -284,6 +289,18 @@ class MntDevice(Device):
         """End the connection that ``root`` was mounted from, though it may be in use."""
         fid: Fid = root.aux
         fid.link.hangup()
+
+    def at_hangup(self, c: Chan, call: Callable[[], None]) -> Callable[[], None]:
+        """Call ``call`` when the connection to the server of ``c`` is lost; returns what takes that back."""
+        fid: Fid = c.aux
+        link = fid.link
+        link.at_hangup.append(call)
+
+        def forget() -> None:
+            if call in link.at_hangup:
+                link.at_hangup.remove(call)
+
+        return forget
 
     # --- the members of a device ---------------------------------------------------------------
 

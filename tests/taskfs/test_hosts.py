@@ -408,3 +408,45 @@ async def test_a_reservation_does_not_wait_for_a_host_that_is_known_to_hang(
         one.wake()
         await w.echo("hosts host1\nres 1", f"{s}/ctl")
         assert "3" in await w.ls(s)
+
+
+async def test_the_files_of_a_killed_host_say_at_once_which_it_was(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "INTERVAL", 1000.0)  # nobody looks
+    async with three_hosts(tmp_path) as (w, (_, two, _)):
+        s = await w.team(3, "exec sleep 100")
+        line = (await w.cat(f"{s}/1/status")).replace("Execute", "Lost")
+        await w.cat(f"{s}/status")
+        two.signal(signal.SIGKILL)
+        await two.process.wait()
+        await until(lambda: any(h.dead for h in w.device.hosts.met()))
+        assert await w.ls(f"{s}/1") == SESSION_FILES
+        assert await w.cat(f"{s}/1/status") == line
+        assert await w.cat(f"{s}/1/wait") == "0 0 0 0 'lost'\n"
+        assert (await w.refusal("kill", f"{s}/1/ctl")).endswith("host2: host is lost")
+        with pytest.raises(OSError, match="host2: host is lost"):
+            await w.cat(f"{s}/1/stdout")
+        with pytest.raises(OSError, match="host2: host is lost"):
+            await w.p.remove(f"{s}/1")
+        assert " Execute " in await w.cat(f"{s}/0/status")
+        await w.echo("release", f"{s}/ctl")
+
+
+async def test_the_files_of_a_hung_host_are_its_own_again_when_it_answers(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "PATIENCE", 0.3)
+    monkeypatch.setattr(hosts, "INTERVAL", 0.1)
+    async with three_hosts(tmp_path) as (w, (one, _, _)):
+        s = await w.team(3, "exec cat")
+        one.signal(signal.SIGSTOP)
+        await until(lambda: any(h.lost for h in w.device.hosts.met()))
+        assert " Lost " in await w.cat(f"{s}/2/status")
+        assert (await w.refusal("hi", f"{s}/2/stdin")).endswith("host1: host is lost")
+        one.wake()
+        await until(lambda: not any(h.lost for h in w.device.hosts.met()))
+        assert " Execute " in await w.cat(f"{s}/2/status")
+        await w.echo("hi", f"{s}/2/stdin")
+        await w.echo("closein", f"{s}/2/ctl")
+        assert await w.cat(f"{s}/2/stdout") == "hi\n"
