@@ -51,8 +51,8 @@ _RESET = [signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGXFSZ]
 class Interrupts:
     """How many interrupts this whole program has got; counted by the handler of the signals itself.
 
-    A terminal sends SIGINT or SIGQUIT to us and to the programs in front alike. Whether one that is just being started
-    was there in time is told by whether the count has changed since.
+    A terminal sends SIGINT or SIGQUIT to us and to the programs in front alike. Whether one that is just
+    being started was there in time is told by whether the count has changed since.
     """
 
     count: ClassVar[int] = 0
@@ -213,6 +213,8 @@ def _launch(
     group: bool,
 ) -> int:
     """Start a program; returns its process id. ``group``: it leads a process group of its own."""
+    if any("\0" in word for word in (path, *argv)):
+        raise errors.P9Error("an argument has a NUL in it")
     actions: list[tuple[int, ...]] = []
     moved: list[int] = []
     top = max(targets, default=2) + 1
@@ -278,7 +280,7 @@ def _standing_in(directory: str | None) -> Iterator[None]:
 
 
 async def _wait(p: Proc, pid: int, group: bool) -> int:
-    """Wait for the end of the program that ``p`` runs, and end it when cancelled. Negative: the signal that killed it.
+    """Wait for the end of the program of ``p``, and end it when cancelled. Negative: what signal killed it.
 
     An interrupt at the terminal has reached a program in front already, and so has a signal of kill(1), the
     number of which is then the message; and an editor, an interpreter or a server may decide to go on. So

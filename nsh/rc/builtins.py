@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsh.kern.proc import RFCENVG, RFCFDG, RFCNAMEG, RFENVG, RFFDG, RFNAMEG, RFNOMNT, RFNOTEG
 from nsh.rc.fault import Exit, RcError
-from nsh.rc.var import Function, quoted
+from nsh.rc.var import Function, number, quoted
 
 if TYPE_CHECKING:
     from nsh.rc.run import Shell
@@ -160,7 +160,7 @@ async def shift(sh: Shell, args: list[str]) -> str:
     count = args[1] if len(args) == 2 else "1"
     if len(args) > 2 or not (count.isascii() and count.isdecimal()):
         return await _usage(sh, args, "[n]")
-    sh.var.set("*", sh.var.get("*")[int(count) :])
+    sh.var.set("*", sh.var.get("*")[number(count) :])
     return ""
 
 
@@ -170,7 +170,7 @@ async def wait(sh: Shell, args: list[str]) -> str | None:
 
     if len(args) > 2:
         raise RcError("Usage: wait [pid]")
-    pids = list(sh.jobs) if len(args) == 1 else [int(args[1]) if args[1].isdecimal() else 0]
+    pids = list(sh.jobs) if len(args) == 1 else [number(args[1])]
     status = None
     for pid in pids:
         job = sh.jobs.get(pid)

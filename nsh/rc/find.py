@@ -23,6 +23,9 @@ from nsh.rc.var import host_environment
 if TYPE_CHECKING:
     from nsh.rc.run import Shell
 
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+"""Where the host's programs are looked for when there is no ``$PATH``."""
+
 _HEADSIZE = 256
 """Bytes of a file that may hold its ``#!`` line."""
 
@@ -63,7 +66,7 @@ async def find(sh: Shell, name: str) -> Chan | str:
         except OSError:
             continue
     # an empty $path means that nothing is to be found, there either
-    found = host_search(name, ":".join(sh.var.get("PATH"))) if path and "/" not in name else None
+    found = host_search(name, host_directories(sh)) if path and "/" not in name else None
     if found is None:
         raise errors.Enonexist()
     return found
@@ -80,18 +83,24 @@ async def executable(sh: Shell, name: str) -> Chan:
     return c
 
 
-def host_search(name: str, path: str) -> str | None:
-    """The host's program ``name``, in the directories of its ``$PATH``."""
-    for directory in path.split(":"):
-        found = os.path.join(directory or ".", name)
-        if directory.startswith("/") and runnable(found):
+def host_directories(sh: Shell) -> list[str]:
+    """Where the host's programs are looked for: its ``$PATH``, which may be not set at all."""
+    path = ":".join(sh.var.get("PATH")) if "PATH" in sh.var.values else DEFAULT_PATH
+    return [directory for directory in path.split(":") if directory.startswith("/")]
+
+
+def host_search(name: str, directories: list[str]) -> str | None:
+    """The host's program ``name``, in directories of the host."""
+    for directory in directories:
+        found = os.path.join(directory, name)
+        if runnable(found):
             return found
     return None
 
 
 def runnable(path: str) -> bool:
     """Is this a file of the host that the user may run?"""
-    return os.access(path, os.X_OK) and not os.path.isdir(path)
+    return "\0" not in path and os.access(path, os.X_OK) and not os.path.isdir(path)
 
 
 async def _head(sh: Shell, c: Chan) -> bytes:
@@ -126,10 +135,11 @@ def _command(name: str, args: list[str]) -> Program:
 def _host_program(sh: Shell, path: str, args: list[str]) -> Program:
     from nsh.dev import spawn
 
-    environ = host_environment(sh.proc.egrp)
+    environ, too_big = host_environment(sh.proc.egrp)
     front = sh.front
 
     async def run(p: Proc) -> str:
+        await sh.tell_too_big(sh.var.untold(too_big))
         try:
             return await spawn.run(p, path, [_for_host(p, word) for word in args], environ, front)
         except OSError as e:

@@ -81,7 +81,7 @@ async def _open(sh: Shell, node: tree.Redir) -> Chan:
     if len(names) != 1:
         raise RcError(f"{node.arrow} requires {'singleton' if names else 'file'}")
     p, name = sh.proc, names[0]
-    sh.var.store(p.egrp)  # the file may be one of /env
+    await sh.store()  # the file may be one of /env
     try:
         if node.arrow == "<":
             fd = await p.open(name, OREAD)

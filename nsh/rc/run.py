@@ -190,7 +190,7 @@ class Shell:
         """Run a program: a command of nsh, a script, or a program of the host."""
         from nsh.rc.find import program
 
-        self.var.store(self.proc.egrp)
+        await self.store()
         try:
             run = await program(self, args)
         except OSError as e:
@@ -202,6 +202,14 @@ class Shell:
         child = self._fork(RFFDG)
         child.args = args
         self.status = await self.finish(child, run)
+
+    async def store(self) -> None:
+        """Bring the environment up to date, and tell of what is too big for it."""
+        await self.tell_too_big(self.var.store(self.proc.egrp))
+
+    async def tell_too_big(self, names: list[str]) -> None:
+        for name in names:
+            await self.complain(f"{quoted(name)} is too big for the environment: programs do not get it")
 
     async def _function(self, function: Function, args: list[str]) -> None:
         _check_room()
@@ -517,7 +525,9 @@ class Shell:
         self.status = e.what
 
     async def read_file(self, name: str) -> str:
-        """The text of a script, its line ends as they are."""
+        """The text of a script, its line ends as they are. Errors: `Eisdir`, those of open and read."""
+        if (await self.proc.stat(name)).isdir:
+            raise errors.Eisdir()
         return (await self.proc.readfile(name)).decode("utf-8", "surrogateescape")
 
     async def run_notes(self) -> None:

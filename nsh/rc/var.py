@@ -10,8 +10,10 @@ file ``fn#name``. A host program gets the same, but \\001 for NUL, as plan9port'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable
 
+from nsh import errors
 from nsh.kern.env import Egrp
 from nsh.rc import tree
 
@@ -19,6 +21,9 @@ _PRIVATE = frozenset(("*", "0", "apid", "pid", "status"))
 """What belongs to one shell, and means nothing to the programs that it runs."""
 
 _FUNCTION = "fn#"
+
+_HOSTMAX = 128 * 1024 - 2
+"""The host takes fewer bytes in the name and the value of one variable (execve(2))."""
 
 NOTHING: list[str] = []
 """The value of a variable that is not set. Nobody changes it."""
@@ -55,12 +60,13 @@ class Function:
 class Variables:
     """The variables and functions of one shell."""
 
-    __slots__ = ("_changed", "functions", "values")
+    __slots__ = ("_changed", "_told", "functions", "values")
 
     def __init__(self) -> None:
         self.values: dict[str, list[str]] = {}
         self.functions: dict[str, Function] = {}
         self._changed: set[str] = set()
+        self._told: set[str] = set()
 
     def copy(self) -> Variables:
         """The table for a subshell; no change on either side is seen on the other."""
@@ -68,6 +74,7 @@ class Variables:
         child.values = dict(self.values)
         child.functions = dict(self.functions)
         child._changed = set(self._changed)
+        child._told = self._told
         return child
 
     def get(self, name: str) -> list[str]:
@@ -76,7 +83,7 @@ class Variables:
         if value is None:
             if name.isdecimal() and name.isascii():
                 words = self.values.get("*", NOTHING)
-                at = int(name)
+                at = number(name)
                 return words[at - 1 : at] if at else NOTHING
             return NOTHING
         return value
@@ -114,30 +121,58 @@ class Variables:
             elif name not in _PRIVATE:
                 self.values[name] = value.removesuffix("\0").replace("\1", "\0").split("\0")
 
-    def store(self, egrp: Egrp) -> None:
-        """Bring the environment up to date. Errors: `Etoobig`."""
+    def store(self, egrp: Egrp) -> list[str]:
+        """Bring the environment up to date.
+
+        Returns the names of what is too big for it, and left out, as far as nobody was told.
+        """
+        too_big = []
         for name in self._changed - _PRIVATE:
-            if name.startswith(_FUNCTION):
-                function = self.functions.get(name.removeprefix(_FUNCTION))
-                value = None if function is None else function.text
-            else:
-                words = self.values.get(name)
-                value = "\0".join(words) if words else None
-            if value is None:
-                egrp.unset(name)
-            else:
-                egrp.set(name, _encode(value))
+            try:
+                value = self._stored(name)
+                if value is not None:
+                    egrp.set(name, _encode(value))
+                    continue
+            except (errors.Etoobig, RecursionError):  # or a function too deep to print
+                too_big.append(name)
+            egrp.unset(name)
         self._changed.clear()
+        return self.untold(too_big)
+
+    def _stored(self, name: str) -> str | None:
+        """What the environment has under this name."""
+        if name.startswith(_FUNCTION):
+            function = self.functions.get(name.removeprefix(_FUNCTION))
+            return None if function is None else function.text
+        words = self.values.get(name)
+        return "\0".join(words) if words else None
+
+    def untold(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that were not asked for before, here or in a subshell."""
+        new = sorted(set(names) - self._told)
+        self._told.update(new)
+        return new
 
 
-def host_environment(egrp: Egrp) -> Mapping[bytes, bytes]:
-    """The environment as a program of the host gets it."""
+def host_environment(egrp: Egrp) -> tuple[dict[bytes, bytes], list[str]]:
+    """The environment as a program of the host gets it, and the names of what is too big for the host."""
     found = {}
+    too_big = []
     for name in egrp:
         if name and "=" not in name and "\0" not in name:
-            value = egrp.get(name) or b""
-            found[_encode(name)] = value.removesuffix(b"\0").replace(b"\0", b"\1")
-    return found
+            key, value = _encode(name), egrp.get(name) or b""
+            if len(key) + len(value) < _HOSTMAX:
+                found[key] = value.removesuffix(b"\0").replace(b"\0", b"\1")
+            else:
+                too_big.append(name)
+    return found, too_big
+
+
+def number(text: str) -> int:
+    """A decimal number, or 0; of one with very many digits only that it is large."""
+    if not (text.isascii() and text.isdecimal()):
+        return 0
+    return int(text) if len(text) < 20 else sys.maxsize
 
 
 def quoted(word: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from nsh.rc import glob, tree
 from nsh.rc.fault import CommandError, RcError
 from nsh.rc.glob import MARK
+from nsh.rc.var import number
 
 if TYPE_CHECKING:
     from nsh.rc.run import Shell
@@ -136,15 +137,11 @@ def select(words: list[str], indexes: list[str]) -> list[str]:
     found: list[str] = []
     for index in indexes:
         low, dash, high = index.partition("-")
-        first = _number(low)
-        last = first if not dash else _number(high) if high else len(words)
+        first = number(low)
+        last = first if not dash else number(high) if high else len(words)
         if first > 0:
             found += words[first - 1 : last]
     return found
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 async def _output(sh: Shell, node: tree.Backquote) -> list[str]:
@@ -166,7 +163,7 @@ def split(text: str, separators: str) -> list[str]:
 async def _files(sh: Shell, word: str) -> list[str]:
     """The names of the files that a marked word matches in the name space."""
     p = sh.proc
-    sh.var.store(p.egrp)  # the directory may be /env
+    await sh.store()  # the directory may be /env
 
     async def readdir(path: str) -> list[str]:
         return [entry.name for entry in await p.readdir(path)]

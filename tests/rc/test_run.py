@@ -297,3 +297,42 @@ async def test_a_chain_is_evaluated_from_left_to_right() -> None:
     assert await out("flag e +; ~ a b && ~ a a; ~ a b && ~ a a || ~ a a; ! ! ~ a b; echo $status on\n") == (
         "false on\n"
     )
+
+
+async def test_a_variable_too_big_for_the_environment_is_left_out_and_told_of_once() -> None:
+    w = await world()
+    why = "is too big for the environment: programs do not get it"
+    for size in (1 << 18, 1 << 21):
+        w.shell.var.set("big", ["x" * size])
+        assert await w.run("env echo one\n") == ("one\n", f"nsh: big {why}\n", "")
+        w.shell.var.set("big", ["y" * size])
+        assert await w.run("env echo two; @{env echo three}; echo $#big\n") == ("two\nthree\n1\n", "", "")
+        w.shell.var._told.clear()
+    assert await w.run("big=small; env sh -c 'echo $big'\n") == ("small\n", "", "")
+    await w.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["$nul", "env $nul", "./$nul", "exec $nul", "whatis $nul", "cd $nul", "<$nul"]
+)
+async def test_a_nul_in_a_name_is_an_error_like_any_other(text: str) -> None:
+    w = await world()
+    w.shell.var.set("nul", ["a\0b"])
+    assert (await w.run(f"@{{{text}}}\n")).status == "1"
+    await w.close()
+
+
+async def test_a_number_may_have_any_length() -> None:
+    many = "9" * 5000
+    assert await out(
+        f"x=(a b); echo $x({many}) $x(2-{many}) ${many}; wait {many}; shift {many}; echo $#*\n"
+    ) == ("b\n0\n")
+
+
+async def test_without_a_path_programs_of_the_host_are_found_in_the_usual_places() -> None:
+    w = await world()
+    w.shell.var.swap("PATH", None)
+    assert (await w.run("expr 1 + 2\n")).out == "3\n"
+    w.shell.var.set("PATH", [])
+    assert (await w.run("expr 1 + 2\n")).err == "nsh: expr: file does not exist\n"
+    await w.close()
