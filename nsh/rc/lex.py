@@ -33,11 +33,30 @@ class RcSyntaxError(FileFormatError):
 
     def report(self) -> str:
         """The message, the source line and a caret under the place, as lines without the last newline."""
-        indent = "".join(
-            char if char == "\t" else " " * _width(char) for char in self.source[: self.column - 1]
-        )
+        at = self.column - 1
+        begin, end = max(0, at - _SHOWN), at + _SHOWN
+        before = ("..." if begin else "") + visible(self.source[begin:at])
+        after = visible(self.source[at:end]) + ("..." if end < len(self.source) else "")
+        indent = "".join(char if char == "\t" else " " * _width(char) for char in before)
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{self}{hint}\n\t{self.source}\n\t{indent}^"
+        return f"{self}{hint}\n\t{before}{after}\n\t{indent}^"
+
+
+_SHOWN = 60
+"""Characters of the line that are shown on either side of the place."""
+
+
+def visible(text: str) -> str:
+    """The text with everything escaped that a terminal would not show as it stands, but tabs."""
+    return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _visible(char: str) -> str:
+    if char.isprintable() or char == "\t":
+        return char
+    if "\udc80" <= char <= "\udcff":  # a byte that is no UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return ascii(char)[1:-1]
 
 
 def _width(char: str) -> int:

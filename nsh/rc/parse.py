@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 from nsh.rc import tables, tree
-from nsh.rc.lex import KEYWORDS, Lexer, RcSyntaxError, Token
+from nsh.rc.lex import KEYWORDS, Lexer, RcSyntaxError, Token, visible
 
 __all__ = ["END", "MORE", "Parser", "RcSyntaxError", "is_complete", "parse", "tokens"]
 
@@ -244,6 +244,10 @@ _HINTS = {
 }
 
 
+_SPELLED = 40
+"""Characters of a word that a message repeats."""
+
+
 def _spelling(token: Token, text: str) -> str:
     if token.type == "_NL":
         return "newline" if token.start < len(text) else "end of file"
@@ -251,7 +255,8 @@ def _spelling(token: Token, text: str) -> str:
         return "end of file"
     if token.type == "_FREE":
         return f"'{text[token.start]}'"
-    return f"'{text[token.start : token.end]}'"
+    word = text[token.start : token.end]
+    return f"'{visible(word)}'" if len(word) <= _SPELLED else f"'{visible(word[:_SPELLED])}...'"
 
 
 class _Builder:

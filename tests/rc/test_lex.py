@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nsh.rc import parse, tree
-from nsh.rc.lex import Lexer, Token
+from nsh.rc.lex import Lexer, RcSyntaxError, Token
 
 from .strategies import lines
 
@@ -158,3 +160,17 @@ def test_any_text_can_be_coloured(text: str) -> None:
     for token in parse.tokens(text):
         assert at <= token.start <= token.end <= len(text)
         at = token.end
+
+
+def test_a_report_shows_of_a_line_what_is_near_the_place_and_nothing_that_a_terminal_would_obey() -> None:
+    with pytest.raises(RcSyntaxError) as caught:
+        list(parse.parse("echo " + "x" * 5000 + "\x1b[2J\t\udcff )" + "y" * 5000 + "\n"))
+    _, source, caret = caught.value.report().split("\n")
+    assert re.fullmatch(r"\t\.\.\.x{50,}\\x1b\[2J\t\\xff \)y{50,}\.\.\.", source)
+    assert source[caret.index("^")] == ")"
+
+
+def test_a_message_repeats_only_the_beginning_of_a_long_word() -> None:
+    with pytest.raises(RcSyntaxError) as caught:
+        list(parse.parse("x = (a) " + "{" + "y\x01" * 100))
+    assert len(str(caught.value)) < 200 and "\x01" not in caught.value.report()
