@@ -77,6 +77,7 @@ def _shell(options: Options, debug: bool) -> int:
 
     if not debug:
         _log_briefly()
+    _reserve_descriptors()
     sys.setrecursionlimit(6000)  # functions of rc may call each other deeper than Python's default allows
     try:
         return asyncio.run(session(options), debug=debug)
@@ -87,6 +88,18 @@ def _shell(options: Options, debug: bool) -> int:
             raise
         print(f"nsh: internal error: {type(e).__name__}: {e} (--debug tells more)", file=sys.stderr)
         return 1
+
+
+def _reserve_descriptors() -> None:
+    """Occupy those of 0, 1 and 2 that we were started without, or something of ours would get the number.
+
+    What is there then can be neither read nor written, which is how `connect` knows it.
+    """
+    import os
+
+    while (fd := os.open("/", os.O_PATH | os.O_CLOEXEC)) <= 2:
+        pass
+    os.close(fd)
 
 
 def _log_briefly() -> None:

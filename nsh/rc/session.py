@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import sys
@@ -82,10 +83,9 @@ def connect(p: Proc) -> None:
     assert isinstance(fds, HostFdDevice) and isinstance(commands, BinDevice) and isinstance(cons, ConsDevice)
     names = ("/fd/0", "/fd/1", "/fd/2")
     for fd, name in enumerate(names):
-        try:
-            p.fgrp.put(fd, fds.chan(fd, name, own=False))
-        except OSError:
-            pass  # we were started without it
+        with contextlib.suppress(OSError):
+            if not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH:  # else we were started without it
+                p.fgrp.put(fd, fds.chan(fd, name, own=False))
 
     def console(mode: int) -> Chan:
         """The terminal; without one, standard input or output."""

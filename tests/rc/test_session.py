@@ -127,3 +127,15 @@ def test_the_number_of_the_shell_is_that_of_the_program_and_of_its_process() -> 
     out, _ = process.communicate()
     assert out.startswith("hup\n") and out.split()[1:3] == [str(process.pid)] * 2
     assert "no" not in out.splitlines()
+
+
+def test_a_directory_is_no_script(tmp_path: Path) -> None:
+    assert nsh(str(tmp_path)) == ("", f"nsh: cannot open {tmp_path}: file is a directory\n", 1)
+    assert nsh("-c", f". {tmp_path}")[1] == f"nsh: -c:1: . cannot open {tmp_path}: file is a directory\n"
+
+
+def test_a_standard_output_that_was_closed_is_not_open() -> None:
+    for command in ("echo x", "ls /"):
+        script = f'exec {sys.executable} -m nsh -c "{command}" >&-'
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+        assert done.stderr == f"{command.split()[0]}: fd out of range or not open\n"
