@@ -1,12 +1,15 @@
-"""Completion at the prompt: names of commands, and names of files in the name space.
+"""Completion at the prompt: names of commands and of the host's programs, and of files in the name space.
 
 Nothing here may block: a directory is read by the loop, and one that does not answer within `PATIENCE` (a
-dead mount, say) offers nothing. This is imported only on a terminal.
+dead mount, say) offers nothing. A directory of the host's $PATH is read by a thread, and again only when it
+has changed. This is imported only on a terminal.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 from collections.abc import AsyncGenerator, Iterable
 from typing import TYPE_CHECKING
@@ -16,6 +19,7 @@ from prompt_toolkit.document import Document
 
 from nsh.p9.const import DMDIR
 from nsh.rc.builtins import BUILTINS
+from nsh.rc.find import host_directories, runnable
 from nsh.rc.lex import KEYWORDS
 from nsh.rc.var import quoted
 
@@ -48,6 +52,7 @@ class CommandCompleter(Completer):
 
     def __init__(self, sh: Shell) -> None:
         self._shell = sh
+        self._programs: dict[str, tuple[int, frozenset[str]]] = {}
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Without waiting there is nothing to offer: directories are read by the loop."""
@@ -71,6 +76,24 @@ class CommandCompleter(Completer):
         for directory in sh.var.get("path"):
             if directory != ".":
                 names.update(d.name for d in await self._entries(directory) if not d.mode & DMDIR)
+        if sh.var.get("path"):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    names |= await asyncio.to_thread(self._of_host, host_directories(sh))
+        return names
+
+    def _of_host(self, directories: list[str]) -> set[str]:
+        """The programs in directories of the host; runs in a thread."""
+        names: set[str] = set()
+        for directory in directories:
+            try:
+                changed = os.stat(directory).st_mtime_ns
+                if self._programs.get(directory, (0, ()))[0] != changed:
+                    found = frozenset(e.name for e in os.scandir(directory) if runnable(e.path))
+                    self._programs[directory] = changed, found
+            except OSError:
+                continue
+            names |= self._programs[directory][1]
         return names
 
     async def _files(self, word: str) -> dict[str, str]:

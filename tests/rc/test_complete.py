@@ -63,11 +63,24 @@ def test_what_a_word_means(written: str, meant: str) -> None:
 
 async def test_commands_builtins_and_functions_are_offered_where_a_command_begins() -> None:
     async with booted() as w:
-        await w.run("fn mounts { ns }\n")
+        await w.run("fn mounts { ns }; PATH=()\n")
         for text in ("mou", "echo a; mou", "a | mou", "{mou", "if(mou", "x=`{mou", "! mou"):
             before = text.removesuffix("mou")
             assert await offered(w, text) == [before + "mount", before + "mounts"]
         assert await offered(w, "wha") == ["whatis"]
+
+
+async def test_programs_of_the_host_are_offered_and_new_ones_too(tmp_path: Path) -> None:
+    (tmp_path / "zzrun").touch(0o755)
+    (tmp_path / "zzread").touch(0o644)
+    (tmp_path / "zzdir").mkdir()
+    async with booted() as w:
+        await w.run(f"PATH=/nosuch:{tmp_path}\n")
+        assert await offered(w, "zz") == ["zzrun"]
+        (tmp_path / "zzz").touch(0o755)
+        assert await offered(w, "zz") == ["zzrun", "zzz"]
+        await w.run("path=()\n")
+        assert await offered(w, "zz") == []
 
 
 async def test_file_names_are_offered_elsewhere_and_quoted_as_rc_wants(tmp_path: Path) -> None:
