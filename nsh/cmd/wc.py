@@ -10,13 +10,13 @@ from nsh.cmd.arg import parse
 from nsh.cmd.files import READSIZE, Complaints
 from nsh.kern.proc import Proc
 
-_WORD = re.compile(rb"[^ \t\n]+")
 _BAD = re.compile("[\udc80-\udcff]")
-_BLANK = b" \t\n"
+_SHAPE = bytes(b" x"[byte not in b" \t\n"] for byte in range(256))
+"""Makes every byte of a word an x, and every other a blank."""
 
 
 class Counts(NamedTuple):
-    """In the order in which they are printed; ``bad`` are bytes that are no UTF-8."""
+    """In the order in which they are printed; ``bad`` are bytes that are no UTF-8. 0: nobody asked."""
 
     lines: int = 0
     words: int = 0
@@ -32,7 +32,7 @@ async def main(p: Proc, argv: list[str]) -> str:
         shown = [True, True, True, False, False]
     complaints = Complaints(p, "wc")
     if not options.args:
-        await _report(p, await _count(p, 0, "", complaints), shown, "")
+        await _report(p, await _count(p, 0, "", complaints, shown), shown, "")
     total = Counts()
     for name in options.args:
         try:
@@ -40,7 +40,7 @@ async def main(p: Proc, argv: list[str]) -> str:
         except OSError as e:
             await complaints.say(f"can't open {name}: {e}")
             continue
-        counts = await _count(p, fd, name, complaints)
+        counts = await _count(p, fd, name, complaints, shown)
         p.close(fd)
         await _report(p, counts, shown, name)
         total = Counts(*map(sum, zip(total, counts, strict=True)))
@@ -49,27 +49,29 @@ async def main(p: Proc, argv: list[str]) -> str:
     return complaints.status()
 
 
-async def _count(p: Proc, fd: int, name: str, complaints: Complaints) -> Counts:
-    """Count what ``fd`` has; a word or a character may lie in two reads."""
+async def _count(p: Proc, fd: int, name: str, complaints: Complaints, shown: list[bool]) -> Counts:
+    """Count what is ``shown`` of what ``fd`` has; a word or a character may lie in two reads."""
+    of_lines, of_words, of_characters, of_bad, _ = shown
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     counts = Counts()
-    in_word = False
+    last = b" "
     while True:
         try:
             data = await p.read(fd, READSIZE)
         except OSError as e:
             await complaints.say(f"error reading {name}: {e}")
             data = b""
-        text = decoder.decode(data, final=not data)
-        words = len(_WORD.findall(data))
-        if in_word and data and data[0] not in _BLANK:
-            words -= 1
-        bad = len(_BAD.findall(text))
-        more = Counts(data.count(b"\n"), words, len(text), bad, len(data))
+        lines = data.count(b"\n") if of_lines else 0
+        words = 0
+        if of_words:
+            shape = last + data.translate(_SHAPE)
+            words, last = shape.count(b" x"), shape[-1:]
+        text = decoder.decode(data, final=not data) if of_characters or of_bad else ""
+        bad = len(_BAD.findall(text)) if of_bad else 0
+        more = Counts(lines, words, len(text), bad, len(data))
         counts = Counts(*map(sum, zip(counts, more, strict=True)))
         if not data:
             return counts
-        in_word = data[-1] not in _BLANK
 
 
 async def _report(p: Proc, counts: Counts, shown: list[bool], name: str) -> None:

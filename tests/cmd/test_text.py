@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsh import cmd
+from nsh.cmd import wc
 from nsh.cmd.arg import Usage, parse
 from nsh.cmd.files import basename, join
 from nsh.p9.const import DMAPPEND
@@ -220,3 +221,11 @@ def test_names_are_joined_and_taken_apart() -> None:
 def test_every_command_can_be_found() -> None:
     for name in cmd.names():
         assert callable(cmd.find(name))
+
+
+async def test_wc_counts_what_lies_in_two_reads_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wc, "READSIZE", 3)
+    s = await session()
+    text = "one  two\tthree\n\u00e9\u00e9\u20ac x\n".encode() + b"\xff\xfe"
+    for letter, count in {"l": 2, "w": 6, "c": 23, "e": 2, "b": len(text)}.items():
+        assert await s.out("wc", f"-{letter}", stdin=text) == f"{count:7}\n"
