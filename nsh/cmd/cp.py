@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Awaitable, Iterator
 from typing import NamedTuple
 
@@ -17,6 +19,8 @@ from nsh.cmd.files import (
     join,
     read_directory,
 )
+from nsh.dev.host import host_path
+from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
 from nsh.p9.const import DMDIR, OREAD, OWRITE
 from nsh.p9.stat import Dir
@@ -56,6 +60,16 @@ async def _stat(p: Proc, name: str) -> Dir | None:
         return await p.stat(name)
     except OSError:
         return None
+
+
+async def _endless(p: Proc, name: str) -> bool:
+    """Is this a FIFO or a device of the host, as far as it can be told?"""
+    try:
+        c = await namec(p, name, Access.ACCESS)
+        path = host_path(c)
+        return path is not None and not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 class Copying:
@@ -162,7 +176,13 @@ class Copying:
             if entry.isdir:
                 await self.attempt(self._enter(stack, path, to, entry))
             else:
-                await self.attempt(self.file(path, to))
+                await self.attempt(self._below(path, to))
+
+    async def _below(self, source: str, target: str) -> None:
+        """Copy a file of a directory, where nobody asked for what has no end or waits for somebody."""
+        if await _endless(self._p, source):
+            raise CopyError(f"{source} is not a regular file: skipped")
+        await self.file(source, target)
 
     async def _enter(self, stack: list[Level], source: str, target: str, d: Dir) -> None:
         """Make the directory ``target`` and go on with what is in ``source``."""

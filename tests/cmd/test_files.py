@@ -198,3 +198,13 @@ async def test_rm_r_leaves_what_it_may_not_remove() -> None:
     result = await s.run("rm", "-r", "d")
     assert result.err == "rm: d/e: permission denied\nrm: d: directory not empty\n"
     assert await content(s.p, "/mnt/d/e/f") == "f"
+
+
+async def test_cp_r_skips_a_fifo_of_the_host(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_text("text")
+    os.mkfifo(tmp_path / "a" / "fifo")
+    s = await session()
+    result = await s.run("cp", "-r", f"#U{tmp_path}/a", f"#U{tmp_path}/b")
+    assert result.err == f"cp: #U{tmp_path}/a/fifo is not a regular file: skipped\n"
+    assert os.listdir(tmp_path / "b") == ["file"]
