@@ -18,7 +18,7 @@ from nsh.kern.namec import quote
 from nsh.p9.const import OREAD
 from taskfs import status
 from taskfs.hosts import TOGETHER, Child, Lost, each, looked_at
-from taskfs.spool import Bell
+from taskfs.spool import Bell, Feed
 
 if TYPE_CHECKING:
     from taskfs.ctl import Options
@@ -30,11 +30,14 @@ LINEMAX = 1 << 20
 
 
 class Team:
-    """The children of a session, in rank order, as one."""
+    """The children of a session, in rank order, as one. ``early``: input from before the first exec."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, early: Feed) -> None:
         self.children: list[Child] = []
         self._options = options
+        self._early = early
+        self._closein = False
+        self._pouring: asyncio.Task[None] | None = None
         self._cursors: dict[Chan, Cursor] = {}
         self._run = 0
         self._bell = Bell()
@@ -67,6 +70,8 @@ class Team:
         """These children have a new task. Those that refused it still have what they had before."""
         for cursor in self._cursors.values():
             cursor.end(begun)  # who reads on finds the end of what was; who begins anew sees the new tasks
+        if not self._run:
+            self._pouring = asyncio.get_running_loop().create_task(self._pour())
         self._run += 1
         self._bell.ring()
         if self._options.onfail == "stop":
@@ -140,19 +145,45 @@ class Team:
     # --- input ---------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> Maybe[int]:
-        """Give ``data`` to the children, as inmode says. Errors: `Ewclosed` when none takes any."""
-        return self._write(data)
+        """Give ``data`` to the children, as inmode says; before exec it is queued, as far as there is room.
+
+        Errors: `Ewclosed` when no child takes any.
+        """
+        if self._run:
+            return self._write(data)
+        return len(data) if self._early.write(data) else self._write_later(len(data))
+
+    async def _write_later(self, count: int) -> int:
+        await self._early.wait()
+        return count
 
     async def _write(self, data: bytes) -> int:
-        while not self._run:
-            await self._bell.wait()
-            if self._freed:
-                raise errors.Ehungup()
+        await self._poured()
+        await self._hand_out(data)
+        return len(data)
+
+    async def _hand_out(self, data: bytes) -> None:
         if self._options.inmode == "lines":
             await self._deal(data)
         else:
             await self._broadcast(data)
-        return len(data)
+
+    async def _pour(self) -> None:
+        """Give the children what was written before there was a task, and its end."""
+        try:
+            for data in self._early.take():
+                await self._hand_out(data)
+        except errors.Ewclosed:
+            pass  # none of them wants it
+        if self._closein:
+            await self._end_all()
+        elif self._early.ended:
+            await self._leave_all()
+
+    async def _poured(self) -> None:
+        """Let what was written before exec go first."""
+        if self._pouring is not None and not self._pouring.done():
+            await asyncio.wait((self._pouring,))
 
     async def _broadcast(self, data: bytes) -> None:
         started = [child for child in self.children if child.started]
@@ -193,19 +224,36 @@ class Team:
             for task in busy:
                 task.cancel()
 
-    async def close_input(self) -> None:
+    def close_input(self) -> Maybe[None]:
         """End of file on the standard input of every child."""
+        if self._run:
+            return self._end_input()
+        self._early.end()
+        self._closein = True
+        return None
+
+    async def _end_input(self) -> None:
+        await self._poured()
+        await self._end_all()
+
+    async def _end_all(self) -> None:
         await self._deal_rest()
         await self.command("closein")
 
-    async def last_writer_left(self) -> None:
+    def last_writer_left(self) -> Maybe[None]:
         """Be no writer of the children's input any more; it ends if nobody else is."""
-        await self._deal_rest()
-        await each(self.children, self._stop_writing)
+        if self._run:
+            return self._stop_writing()
+        self._early.end()
+        return None
 
-    async def _stop_writing(self, child: Child) -> None:
-        if child.started:
-            await _give(child, b"")
+    async def _stop_writing(self) -> None:
+        await self._poured()
+        await self._leave_all()
+
+    async def _leave_all(self) -> None:
+        await self._deal_rest()
+        await each([child for child in self.children if child.started], lambda child: _give(child, b""))
 
     async def _deal_rest(self) -> None:
         """The last line may have no newline."""
@@ -242,6 +290,9 @@ class Team:
             cursor.close()
         for judge in self._judges.values():
             judge.cancel()
+        self._early.close()
+        if self._pouring is not None:
+            self._pouring.cancel()
         self._bell.ring()
 
 

@@ -322,6 +322,10 @@ class Leaf:
         await self._stdin.wait()
         return count
 
+    def early_input(self) -> Feed:
+        """What was written for a task that there was not: children are to get it now."""
+        return self._stdin if self._task is None else Feed()
+
     def close_input(self) -> None:
         """End of file on the task's standard input."""
         self._stdin.end()

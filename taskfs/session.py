@@ -241,7 +241,7 @@ class Session(Directory):
             await turn.give()
             self.alive()
             if self._team is None:
-                self._team = Team(self.options)
+                self._team = Team(self.options, self._leaf.early_input())
             self._enter(self._team, child)
 
     def _enter(self, team: Team, child: Child) -> None:

@@ -244,6 +244,14 @@ class Feed:
         if self.broken:
             raise errors.Ewclosed()
 
+    def take(self) -> list[bytes]:
+        """Everything that is queued, for who passes it on himself instead of a pipe."""
+        pieces = [bytes(piece) for piece in self._queue]
+        self._queue.clear()
+        self._queued = 0
+        self._bell.ring()
+        return pieces
+
     def end(self) -> None:
         """No more will be written: end of file, behind what is queued."""
         self.ended = True

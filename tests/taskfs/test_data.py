@@ -279,3 +279,65 @@ async def test_many_children_at_once() -> None:
         s = await w.team(100, "exec echo %r")
         assert await w.cat(f"{s}/stdout") == "".join(f"{n}\n" for n in range(100))
         assert len(await w.ls(s)) == 110
+
+
+@pytest.mark.parametrize("children", [0, 3])
+async def test_input_from_before_exec_is_queued_and_ends_with_its_writer(children: int) -> None:
+    async with world() as w:
+        s = await w.team(children)
+        await w.echo("early", f"{s}/stdin")
+        assert await w.refusal("late", f"{s}/stdin") == "write on closed pipe"
+        await w.echo("exec cat", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "early\n" * max(children, 1)
+
+
+@pytest.mark.parametrize("children", [0, 3])
+async def test_what_is_queued_before_exec_is_bounded_and_goes_first(children: int) -> None:
+    async with world() as w:
+        s = await w.team(children)
+        fd = await w.p.open(f"{s}/stdin", OWRITE)
+        assert await w.p.write(fd, b"1" * spool.INQUEUE) == spool.INQUEUE
+        writing = asyncio.create_task(w.p.write(fd, b"2"))
+        await asyncio.sleep(0.05)
+        assert not writing.done()
+        await w.echo("exec cat", f"{s}/ctl")
+        await writing
+        await w.p.write(fd, b"3")
+        w.p.close(fd)
+        assert await w.cat(f"{s}/stdout") == ("1" * spool.INQUEUE + "23") * max(children, 1)
+
+
+async def test_input_from_before_res_goes_to_the_children() -> None:
+    async with world() as w:
+        s = await w.clone()
+        fd = await w.p.open(f"{s}/stdin", OWRITE)
+        await w.p.write(fd, b"one\ntwo\n")
+        await w.echo("res 2\ninmode lines\nexec cat", f"{s}/ctl")
+        await w.p.write(fd, b"three\nfour\n")
+        await w.echo("closein", f"{s}/ctl")
+        got = [await w.cat(f"{s}/{rank}/stdout") for rank in range(2)]
+        assert all(got) and sorted("".join(got).split()) == ["four", "one", "three", "two"]
+        w.p.close(fd)
+
+
+async def test_who_waits_to_write_is_told_when_the_session_is_freed() -> None:
+    async with world() as w:
+        for s in (await w.clone(), await w.team(2)):
+            fd = await w.p.open(f"{s}/stdin", OWRITE)
+            writing = asyncio.create_task(w.p.write(fd, b"x" * (spool.INQUEUE + 1)))
+            await asyncio.sleep(0.05)
+            assert not writing.done()
+            await w.echo("release", f"{s}/ctl")
+            with pytest.raises(errors.Ewclosed):
+                await writing
+            w.p.close(fd)
+
+
+async def test_closein_before_exec_ends_the_input_behind_what_is_queued() -> None:
+    async with world() as w:
+        s = await w.team(2)
+        fd = await w.p.open(f"{s}/stdin", OWRITE)
+        await w.p.write(fd, b"all of it\n")
+        await w.echo("closein\nexec cat", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "all of it\n" * 2
+        w.p.close(fd)

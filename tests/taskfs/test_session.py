@@ -330,6 +330,7 @@ async def test_nice_is_how_much_lower_the_priority_of_the_task_is() -> None:
     async with world() as w:
         s = await w.team(1, "nice 7", "exec nice")
         assert int(await w.cat(f"{s}/stdout")) == min(os.nice(0) + 7, 19)
+        await w.cat(f"{s}/wait")
         await w.echo("nice 0\nexec nice", f"{s}/0/ctl")
         assert int(await w.cat(f"{s}/0/stdout")) == os.nice(0)
 
