@@ -18,6 +18,9 @@ from nsh.kern.proc import Proc
 
 USAGE = "[-g | -signal] pid|command ..."
 
+_NOBODY = (1 << 31) - 1
+"""A number that no process has, and no signal."""
+
 _STOPPING = frozenset((host.SIGSTOP, host.SIGTSTP, host.SIGTTIN, host.SIGTTOU))
 _HARMLESS = frozenset((0, host.SIGCHLD, host.SIGCONT, host.SIGURG, host.SIGWINCH))
 
@@ -52,9 +55,14 @@ def _signal(word: str) -> int | None:
     """The number of the signal that an option names: ``-9``, ``-HUP``, ``-SIGHUP``."""
     name = word.removeprefix("-").removeprefix("SIG")
     if word.startswith("-") and name.isdecimal():
-        return int(name)
+        return _number(name)
     found = host.Signals.__members__.get(f"SIG{name}") if word.startswith("-") else None
     return None if found is None else int(found)
+
+
+def _number(word: str) -> int:
+    """What ``word`` says; a number with very many digits is some large one, that nothing has."""
+    return int(word) if len(word) <= 9 else _NOBODY
 
 
 async def _send(p: Proc, signal: int, pids: list[str]) -> str:
@@ -63,8 +71,8 @@ async def _send(p: Proc, signal: int, pids: list[str]) -> str:
         raise Usage(USAGE)
     status = ""
     for pid in pids:
-        victim = p.system.find(int(pid)) if pid.isdecimal() else None
-        number = int(pid) if victim is None else victim.pid
+        victim = p.system.find(_number(pid)) if pid.isdecimal() else None
+        number = _number(pid) if victim is None else victim.pid
         try:
             if victim is None or number == os.getpid():
                 os.kill(number, signal)
@@ -116,7 +124,7 @@ async def _arrival() -> None:
 def _processes(p: Proc, word: str) -> list[Proc]:
     """Those that ``word`` means: one number, or every process that runs the command of that name."""
     if word.isdecimal():
-        found = p.system.find(int(word))
+        found = p.system.find(_number(word))
         return [] if found is None else [found]
     return [proc for proc in p.system.procs.values() if proc.args and proc.args[0] == word and proc is not p]
 

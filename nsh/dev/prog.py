@@ -7,6 +7,7 @@ children. The files of a process vanish with it; one that is held open says `thr
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,8 @@ from nsh.kern.ctlmsg import parse
 from nsh.kern.dev import Ctl, Device, Directory, File, Text, up
 from nsh.kern.proc import Proc, System
 from nsh.kern.recipe import recipe
+
+_decimal = re.compile("0|[1-9][0-9]{0,17}")
 
 
 def state(p: Proc) -> str:
@@ -108,7 +111,7 @@ class Processes(Directory):
         return node
 
     def lookup(self, name: str) -> File:
-        p = self._system.find(int(name)) if name.isdecimal() and name == str(int(name)) else None
+        p = self._system.find(int(name)) if _decimal.fullmatch(name) else None
         if p is None:
             raise errors.Enonexist()
         return self._node(p)

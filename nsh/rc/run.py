@@ -378,6 +378,8 @@ class Shell:
                 self.status = "interrupted"
                 raise
             return "killed"
+        except Exception:  # a bug, which the process has logged: that command has failed, and no more
+            return "i/o error"
         if me is not None and me.cancelling():
             self.status = status  # it ended in its own way when we were told to end
             raise asyncio.CancelledError(spawn.INTERRUPT)

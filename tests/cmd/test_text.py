@@ -158,6 +158,15 @@ async def test_kill_says_whom_it_does_not_find_or_may_not_kill() -> None:
     assert q.status is None
 
 
+async def test_kill_takes_numbers_of_any_length() -> None:
+    s = await session()
+    many = "9" * 5000
+    assert (await s.run("kill", f"-{many}", str(s.p.fork().pid))).status.endswith("bad arg in system call")
+    for argv, why in ((["-9", many], "No such process"), ([many], "thread exited")):
+        assert (await s.run("kill", *argv)).err == f"kill: cannot kill {many}: {why}\n"
+    assert (await s.run("ls", f"#p/{many}")).status != ""
+
+
 async def test_memfs_mounts_an_empty_tree_that_takes_new_files() -> None:
     s = await session("d/", "d/under", "f")
     await s.out("memfs", "/mnt/d")
