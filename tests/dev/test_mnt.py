@@ -13,6 +13,7 @@ from nsh import errors
 from nsh.dev.mnt import Link, MntDevice
 from nsh.kern.chan import Chan, settle
 from nsh.kern.mnt import MAFTER, MCREATE, MREPL
+from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
 from nsh.net.dial import dial
 from nsh.p9 import msg
@@ -292,6 +293,22 @@ async def test_a_lost_connection_is_told_once_to_all_who_wait() -> None:
     assert await listing(p, "/mnt/h") == []
     p.close(fd)
     await stop(p)
+
+
+async def test_who_has_asked_is_told_when_the_connection_is_lost() -> None:
+    host = await Host.start(await world("f"))
+    p = await mounted(host)
+    root = await namec(p, "/mnt/h", Access.BIND)
+    driver = p.system.device("M")
+    assert isinstance(driver, MntDevice)
+    told: list[str] = []
+    driver.at_hangup(root, lambda: told.append("asked"))
+    driver.at_hangup(root, lambda: told.append("asked, and took it back"))()
+    await content(p, "/mnt/h/f")
+    assert not told
+    driver.hangup(root)
+    assert told == ["asked"]
+    await stop(p, host)
 
 
 async def test_a_connection_that_died_cannot_be_mounted_again() -> None:
