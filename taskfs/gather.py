@@ -119,7 +119,7 @@ class Team:
             if self._freed:
                 raise errors.Ehungup()
         cursor = self._cursors.get(c)
-        if cursor is None or (offset == 0 and cursor.position):
+        if cursor is None or (offset == 0 and (cursor.position or cursor.cut)):
             if cursor is not None:
                 cursor.close()
             sources = [self.source(child, name) for child in self.children if child.started]
@@ -358,7 +358,7 @@ def _close(opened: asyncio.Task[Chan]) -> None:
 
 
 class Cursor:
-    """One reader's way through the merged output of some children."""
+    """One reader's way through the merged output of some children. ``cut``: some were ended by `end`."""
 
     def __init__(self, sources: list[Source], options: Options) -> None:
         self.position = 0
@@ -391,6 +391,10 @@ class Cursor:
                 if i in self._asked:
                     self._asked[i].cancel()
                 source.close()
+
+    @property
+    def cut(self) -> bool:
+        return bool(self._ended)
 
     def close(self) -> None:
         """Ask no more; a read that waits finds the end."""

@@ -341,3 +341,15 @@ async def test_closein_before_exec_ends_the_input_behind_what_is_queued() -> Non
         await w.echo("closein\nexec cat", f"{s}/ctl")
         assert await w.cat(f"{s}/stdout") == "all of it\n" * 2
         w.p.close(fd)
+
+
+@pytest.mark.parametrize("children", [0, 2])
+async def test_a_reader_that_saw_no_byte_of_one_run_can_read_the_next(children: int) -> None:
+    async with world() as w:
+        s = await w.team(children, "exec true")
+        await w.cat(f"{s}/wait")
+        fd = await w.p.open(f"{s}/stdout")
+        assert await w.p.read(fd) == b""
+        await w.echo("exec echo more", f"{s}/ctl")
+        assert await w.p.readall(fd) == b"more\n" * max(children, 1)
+        w.p.close(fd)
