@@ -11,7 +11,7 @@ import pytest
 from nsh import errors
 from nsh.kern.proc import RFNOTEG
 from nsh.p9.const import ORDWR, OWRITE
-from taskfs import session
+from taskfs import gather, hosts, session
 from tests.taskfs.world import SESSION_FILES, until, world
 
 
@@ -347,3 +347,25 @@ async def test_what_cannot_be_waited_for_does_not_run(monkeypatch: pytest.Monkey
         await w.device.guard.idle()
         await w.echo("exec echo now", f"{s}/ctl")
         assert await w.cat(f"{s}/stdout") == "now\n"
+
+
+async def test_the_children_that_are_asked_for_their_status_at_a_time_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = most = 0
+    real = hosts.Child.status
+
+    async def counted(child: hosts.Child) -> str:
+        nonlocal asked, most
+        asked += 1
+        most = max(most, asked)
+        await asyncio.sleep(0)
+        asked -= 1
+        return await real(child)
+
+    monkeypatch.setattr(gather, "ASKED", 5)
+    monkeypatch.setattr(hosts.Child, "status", counted)
+    async with world() as w:
+        s = await w.team(40)
+        assert len((await w.cat(f"{s}/status")).splitlines()) == 40
+        assert most == 5
