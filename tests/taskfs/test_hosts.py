@@ -450,3 +450,20 @@ async def test_the_files_of_a_hung_host_are_its_own_again_when_it_answers(
         await w.echo("hi", f"{s}/2/stdin")
         await w.echo("closein", f"{s}/2/ctl")
         assert await w.cat(f"{s}/2/stdout") == "hi\n"
+
+
+async def test_readers_at_the_same_time_and_early_input_work_across_hosts(
+    tmp_path: os.PathLike[str],
+) -> None:
+    async with three_hosts(tmp_path) as (w, _):
+        s = await w.team(4)
+        await w.echo("early", f"{s}/stdin")
+        readers = [asyncio.create_task(w.cat(f"{s}/stdout")) for _ in range(3)]
+        await w.echo("exec sh -c 'cat; seq 50000'", f"{s}/ctl")
+        whole = ("early\n" + "".join(f"{n}\n" for n in range(1, 50001))) * 4
+        for reader in readers:
+            assert await reader == whole
+        assert await w.cat(f"{s}/wait")
+        assert await w.refusal("exec /no/such/program", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == whole
+        assert (await w.cat(f"{s}/status")).count(" 5 Done ") == 4
