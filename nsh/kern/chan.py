@@ -48,26 +48,36 @@ async def settle(result: Maybe[T]) -> T:
 class Path:
     """One element of the way to a file; ``str()`` is the whole name. Nodes are never changed.
 
-    Where the way leads through a mount point, ``covered`` is what was mounted on, and ``via`` the Path
-    of the member that the way went on in.
+    Where the way leads through a mount point, ``covered`` is what was mounted on, ``via`` the Path of the
+    member that the way went on in, and ``when`` the number of the newest mount there at that time.
     """
 
-    __slots__ = ("covered", "elem", "parent", "via")
+    __slots__ = ("covered", "elem", "parent", "via", "when")
 
     def __init__(
-        self, parent: Path | None, elem: str, covered: Chan | None = None, via: Path | None = None
+        self,
+        parent: Path | None,
+        elem: str,
+        covered: Chan | None = None,
+        via: Path | None = None,
+        when: int = 0,
     ) -> None:
         self.parent = parent
         self.elem = elem
         self.covered = covered
         self.via = via
+        self.when = when
 
     def child(self, elem: str) -> Path:
         return Path(self, elem)
 
-    def over(self, covered: Chan | None, via: Path | None = None) -> Path:
-        """The same name, as a mount point (None: not one) crossed into the member called ``via``."""
-        return Path(self.parent, self.elem, covered, via)
+    def over(self, head: Mhead, via: Path) -> Path:
+        """The same name, as a mount point that was crossed into the member called ``via``."""
+        return Path(self.parent, self.elem, head.covered, via, head.newest)
+
+    def under(self) -> Path:
+        """The same name, as it is before anything is crossed."""
+        return Path(self.parent, self.elem)
 
     def __str__(self) -> str:
         elems: list[str] = []

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, settle
-from nsh.kern.namec import WalkError, check_characters, creating_member, cross, open_chan, walk
+from nsh.kern.namec import WalkError, check_characters, check_element, creating_member, cross, open_chan, walk
 from nsh.kern.proc import Proc
 from nsh.kern.union import clone
 from nsh.p9.const import QTDIR
@@ -93,7 +93,7 @@ class Export:
         head = self._proc.pgrp.find(c)
         if head is not None:
             c = creating_member(head)
-            path = path.over(head.covered, c.path)
+            path = path.over(head, c.path)
         elif not c.qid.type & QTDIR:
             raise errors.Enotdir()
         directory = await clone(c)
@@ -140,6 +140,6 @@ class Export:
 
     async def wstat(self, f: File, d: Dir) -> None:
         """wstat(5), of what is mounted here."""
-        check_characters(d.name, d.name)
+        check_element(d.name)
         c, _ = cross(f.chan, self._proc.pgrp) if not f.chan.opened else (f.chan, None)
         await settle(c.dev.wstat(c, d))

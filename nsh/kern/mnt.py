@@ -29,7 +29,11 @@ class Mount(NamedTuple):
 
 
 class Mhead(NamedTuple):
-    """A mount point: the Chan it covers, and its members in the order in which they are searched."""
+    """A mount point: the Chan it covers, and its members in the order in which they are searched.
+
+    ``newest``: the id of the last Mount that was put there.
+    """
 
     covered: Chan
     mounts: tuple[Mount, ...]
+    newest: int

@@ -105,6 +105,18 @@ def check_characters(name: str, whole: str) -> None:
         raise errors.Ebadchar(f"{errors.Ebadchar.text}: {quote(whole)}")
 
 
+def check_element(name: str) -> None:
+    """Raise unless a file may be given this name; '' means that it keeps the one it has.
+
+    Errors: `Ebadchar`, `Efilename`.
+    """
+    if name in (".", ".."):
+        raise errors.Efilename()
+    if "/" in name:
+        raise errors.Ebadchar(f"{errors.Ebadchar.text}: {quote(name)}")
+    check_characters(name, name)
+
+
 def quote(name: str) -> str:
     """``name`` as a word of rc: quoted only if it must be."""
     plain = name and not any(ch <= " " or ch in "'#;&|^$=`{}()<>\x7f" for ch in name)
@@ -159,7 +171,7 @@ async def walk(c: Chan, names: Sequence[str], pgrp: Pgrp | None, qids: list[Qid]
                 here = head.mounts[0].to
         new, reached, base = await _walk_members(here, head, batch, done)
         if head is not None:
-            path = path.over(head.covered, base.path)
+            path = path.over(head, base.path)
         stop = _first_mount(pgrp, base, reached, len(batch) - 1)
         if qids is not None:
             qids.extend(reached if stop is None else reached[: stop[0] + 1])
@@ -172,7 +184,7 @@ async def walk(c: Chan, names: Sequence[str], pgrp: Pgrp | None, qids: list[Qid]
             done += at + 1
             continue
         if new is None:
-            _partial(reached, done)
+            await _partial(base, batch, reached, done)
         for elem in batch:
             path = Path(path, elem)
         here, head, crossed = new, None, False
@@ -199,7 +211,7 @@ async def _dotdot(here: Chan, path: Path, done: int) -> tuple[Chan, Path]:
     """One step up: into the covered Chan that the Path remembers, else where the device says."""
     parent = path.parent or path
     if parent.covered is not None:
-        path = parent.over(None)
+        path = parent.under()
         return parent.covered.alias(path), path
     try:
         up, _ = await settle(here.dev.walk(here, [".."]))
@@ -247,11 +259,25 @@ def _first_mount(pgrp: Pgrp | None, base: Chan, reached: list[Qid], last: int) -
     return None
 
 
-def _partial(reached: list[Qid], done: int) -> NoReturn:
-    """A walk message stopped half way, and no mount point explains it."""
+async def _partial(base: Chan, batch: Sequence[str], reached: list[Qid], done: int) -> NoReturn:
+    """A walk message stopped half way, and no mount point explains it.
+
+    The reply does not say why. "does not exist" it is for the kernel; but a permission that is missing is
+    worth a second question, where that costs no message to a server.
+    """
+    index = done + len(reached)
     if reached and not reached[-1].type & QTDIR:
-        raise WalkError(errors.Enotdir(), done + len(reached) - 1)
-    raise WalkError(errors.Edoesnotexist(), done + len(reached))
+        raise WalkError(errors.Enotdir(), index - 1)
+    if reached and base.dev.letter != "M":
+        there, _ = await settle(base.dev.walk(base, list(batch[: len(reached)])))
+        try:
+            if there is not None:
+                await settle(there.dev.walk(there, [batch[len(reached)]]))
+        except errors.Eperm as e:
+            raise WalkError(_bare(e), index) from None
+        except OSError:
+            pass
+    raise WalkError(errors.Edoesnotexist(), index)
 
 
 def cross(c: Chan, pgrp: Pgrp | None) -> tuple[Chan, Mhead | None]:
@@ -260,7 +286,7 @@ def cross(c: Chan, pgrp: Pgrp | None) -> tuple[Chan, Mhead | None]:
     if head is None:
         return c, None
     member = head.mounts[0].to
-    return member.alias(c.path.over(head.covered, member.path)), head
+    return member.alias(c.path.over(head, member.path)), head
 
 
 async def _start(p: Proc, name: Name) -> tuple[Chan, Pgrp | None]:
@@ -304,6 +330,8 @@ async def namec(p: Proc, text: str, access: Access, mode: int = 0) -> Chan:
     seen, head = cross(c, pgrp)
     if access is Access.OPEN:
         return await open_chan(seen, mode, pgrp, head)
+    if access is Access.REMOVE and head is not None:
+        return await clone(seen)  # what is mounted may be gone
     if access is Access.BIND and head is not None:
         # a bind is listed by the name of what it shows, not by the name of the mount point
         seen = head.mounts[0].to.alias(head.mounts[0].to.path)
@@ -371,7 +399,7 @@ async def _create_in(parent: Chan, pgrp: Pgrp | None, name: str, mode: int, perm
     head = pgrp.find(parent) if pgrp is not None else None
     if head is not None:
         parent = creating_member(head)
-        path = path.over(head.covered, parent.path)
+        path = path.over(head, parent.path)
     directory = await clone(parent)
     directory.path = path
     made = await settle(directory.dev.create(directory, name, mode, perm))

@@ -76,7 +76,7 @@ class Pgrp:
             raise errors.Emount()
 
         order = flag & MORDER
-        head = self.find(old) or Mhead(old, (Mount(old, 0, "", next_mountid()),) if order else ())
+        head = self.find(old) or Mhead(old, (Mount(old, 0, "", next_mountid()),) if order else (), 0)
         top = Mount(new, flag, spec, next_mountid())
         more = tuple(m._replace(flag=order or MAFTER, id=next_mountid()) for m in carried[1:])
         if order == MBEFORE:
@@ -85,7 +85,7 @@ class Pgrp:
             members = (*head.mounts, top, *more)
         else:
             members = (top, *more)
-        self._own()[old.key] = Mhead(head.covered, members)
+        self._own()[old.key] = Mhead(head.covered, members, (top, *more)[-1].id)
         return top.id
 
     def unmount(self, old: Chan, new: Chan | None = None) -> None:

@@ -102,7 +102,6 @@ class _Cook:
         self._made: dict[Key, list[Mount]] = {}
         self._places: dict[Origin, Key] = {}
         self._called: dict[Key, str] = {}
-        self._now = 0
 
     def commands(self) -> Iterator[list[str]]:
         """The commands as words."""
@@ -110,7 +109,6 @@ class _Cook:
         for head in self._heads.values():
             todo += as_made(head) if self._lost(head.covered.path) else steps(head)
         for step in sorted(todo, key=lambda step: step.order):
-            self._now = step.order
             yield self._command(step)
             self._make(step)
 
@@ -195,7 +193,7 @@ class _Cook:
         for mount in self._made[key]:
             if self._origin(mount.to.path) == via:
                 return True
-            if node.via is None or mount.id > self._now:
+            if node.via is None or mount.id > node.when:
                 return False
         return False
 

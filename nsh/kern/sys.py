@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from nsh import errors
 from nsh.kern.chan import Chan, settle
-from nsh.kern.namec import Access, create, namec
+from nsh.kern.namec import Access, check_element, create, namec
 from nsh.kern.stream import write_all
 from nsh.p9.const import ORDWR, OREAD, OTRUNC, OWRITE, QTDIR
 from nsh.p9.stat import Dir, unpack_dirs
@@ -128,11 +128,13 @@ class Syscalls:
 
     async def wstat(self, name: str, d: Dir) -> None:
         """wstat(2): change what ``d`` does not leave at its "don't touch" value."""
+        check_element(d.name)
         c = await self._namec(name, Access.ACCESS)
         await settle(c.dev.wstat(c, d))
 
     async def fwstat(self, fd: int, d: Dir) -> None:
         """wstat(2) of an open file."""
+        check_element(d.name)
         c = self.fgrp.get(fd)
         await settle(c.dev.wstat(c, d))
 

@@ -65,11 +65,25 @@ async def find(sh: Shell, name: str) -> Chan | str:
             return await executable(sh, f"{directory or '.'}/{name}")
         except OSError:
             continue
-    # an empty $path means that nothing is to be found, there either
-    found = host_search(name, host_directories(sh)) if path and "/" not in name else None
+    # an empty $path means that nothing is to be found, there either; and where a command of ours is hidden,
+    # the host's of the same name must not take its place, for it would work on other files
+    if not path or "/" in name or ours(name):
+        raise errors.Enonexist()
+    found = host_search(name, host_directories(sh))
     if found is None:
         raise errors.Enonexist()
     return found
+
+
+def ours(name: str) -> bool:
+    """Is there a command of nsh called ``name``, wherever the name space has it?"""
+    from nsh import cmd
+
+    try:
+        cmd.find(name)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 async def executable(sh: Shell, name: str) -> Chan:

@@ -341,6 +341,9 @@ class Process:
         file.node.make(name, directory).text = "" if directory else text
 
     def remove(self, name: str) -> None:
+        place, table = self.resolve(name)
+        if table.get(place.file) is not None and self.seen(place, table).node.gone:
+            raise errors.Ecloned()
         node = self._changed(name)
         if node.children:
             raise errors.Enotempty()

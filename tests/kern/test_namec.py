@@ -7,7 +7,8 @@ import pytest
 from nsh import errors
 from nsh.kern.mnt import MAFTER, MBEFORE, MREPL
 from nsh.kern.namec import parse, quote
-from nsh.p9.const import OEXCL, OWRITE
+from nsh.p9.const import DMDIR, OEXCL, OWRITE
+from nsh.p9.stat import Dir
 from tests.kern.world import content, failure, listing, make, world
 
 
@@ -182,3 +183,24 @@ async def test_a_bind_follows_a_renamed_source() -> None:
     await p.bind("/mnt/a", "/mnt/m", MBEFORE)
     await p.wstat("/mnt/a", (await p.stat("/mnt/a")).dont_touch(name="z"))
     assert await content(p, "/mnt/m/f") == "f"
+
+
+async def test_a_permission_that_is_missing_on_the_way_is_told() -> None:
+    p = await world("d/", "d/e/", "d/e/f")
+    await p.wstat("/mnt/d/e", (await p.stat("/mnt/d/e")).dont_touch(mode=DMDIR))
+    assert await failure(p.stat("/mnt/d/e/f")) == "'/mnt/d/e/f' permission denied"
+    assert await failure(p.stat("/mnt/d/nosuch/f")) == "'/mnt/d/nosuch' does not exist"
+
+
+async def test_a_file_cannot_be_renamed_to_what_no_name_can_reach() -> None:
+    p = await world("f")
+    for name in ("a\tb", "a/b", "."):
+        assert await failure(p.wstat("/mnt/f", Dir.dont_touch(name=name))) != ""
+    assert await content(p, "/mnt/f") == "f"
+
+
+async def test_removing_a_mount_point_whose_source_is_gone() -> None:
+    p = await world("a/", "m/")
+    await p.bind("/mnt/a", "/mnt/m", MREPL)
+    await p.remove("/mnt/a")
+    assert await failure(p.remove("/mnt/m")) == "clone failed"

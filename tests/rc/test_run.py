@@ -53,6 +53,13 @@ async def test_a_host_program_below_what_is_not_the_hosts_has_no_files_by_relati
     assert await out("cd '#s'\nsh -c 'echo x >f' >[2]/dev/null || echo refused\n") == "refused\n"
 
 
+async def test_the_hosts_program_does_not_take_the_place_of_a_command_that_is_hidden(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    result = await rc(f"bind /env /bin\nrm {tmp_path}/precious\nsh -c 'echo host'\n")
+    assert (result.out, result.err) == ("host\n", "nsh: rm: file does not exist\n")
+    assert (tmp_path / "precious").exists()
+
+
 async def test_a_host_program_gets_the_variables_and_functions() -> None:
     text = "x=(a b)\ny=one\nfn f { echo $* }\nprintenv x y 'fn#f' | tr '\\001' '|'\n"
     assert await out(text) == "a|b\none\n{echo $*}\n"
