@@ -16,6 +16,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nsh import grammars
 from nsh.errors import FileFormatError, P9Error, from_os
 from nsh.kern.mnt import MAFTER, MBEFORE, MCACHE, MCREATE
 from nsh.kern.proc import RFCNAMEG, Proc
@@ -116,16 +117,10 @@ def parse(text: str, file: str, value: Lookup = environment) -> list[Command]:
 
 @functools.cache
 def _parser() -> lark.Lark:
-    """The grammar's parser; the grammar is in an installed package inside it, in a checkout beside it."""
+    """The parser that the grammar makes."""
     import lark
 
-    package = os.path.dirname(os.path.abspath(__file__))
-    for directory in (package, os.path.dirname(package)):
-        path = os.path.join(directory, "grammar", "namespace.lark")
-        if os.path.exists(path):
-            break
-    with open(path, encoding="utf-8") as file:
-        return lark.Lark(file.read(), parser="lalr", lexer="contextual")
+    return lark.Lark(grammars.read("namespace"), parser="lalr", lexer="contextual")
 
 
 def _explained(error: lark.UnexpectedInput, text: str, file: str) -> FileFormatError:

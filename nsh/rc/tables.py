@@ -20,6 +20,8 @@ import zlib
 from importlib.machinery import PathFinder
 from typing import Any, NamedTuple
 
+from nsh.grammars import read as _grammar
+
 __all__ = ["Tables", "load"]
 
 
@@ -39,7 +41,7 @@ class Tables(NamedTuple):
 
 
 def load(name: str) -> Tables:
-    """The tables of ``NAME.lark``, which lies in the package or beside it in a checkout."""
+    """The tables of ``NAME.lark``."""
     grammar = _grammar(name)
     key = f"{sys.implementation.cache_tag} lark {_lark_version()}\n{grammar}"
     directory = _cache_directory()
@@ -56,16 +58,6 @@ def load(name: str) -> Tables:
     if path:
         _write(path, marshal.dumps((key, tuple(tables))))
     return tables
-
-
-def _grammar(name: str) -> str:
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    try:
-        file = open(os.path.join(package, "grammar", f"{name}.lark"), encoding="utf-8")
-    except FileNotFoundError:
-        file = open(os.path.join(os.path.dirname(package), "grammar", f"{name}.lark"), encoding="utf-8")
-    with file:
-        return file.read()
 
 
 def _lark_version() -> str:

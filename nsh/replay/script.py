@@ -6,14 +6,13 @@ else kept byte for byte. Nothing is run or compared here. The format is describe
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import lark
 
-import nsh
+from nsh import grammars
 from nsh.errors import FileFormatError
 from nsh.rc.parse import is_complete
 from nsh.replay.compare import ELLIPSIS, Edit
@@ -115,7 +114,7 @@ def parse(text: str, file: str = "") -> Transcript:
 
     Errors: `FileFormatError` with the place, for a directive that is none, or a command that goes on.
     """
-    grammar = lark.Lark(_grammar(), parser="lalr", lexer="contextual")
+    grammar = lark.Lark(grammars.read("transcript"), parser="lalr", lexer="contextual")
     try:
         tree = grammar.parse(text if text.endswith("\n") else text + "\n")
         reader = _Reader(Transcript(text), file)
@@ -125,17 +124,6 @@ def parse(text: str, file: str = "") -> Transcript:
     except lark.UnexpectedInput as e:
         raise _explained(e, text, file) from None
     return reader.transcript
-
-
-def _grammar() -> str:
-    """The text of the grammar: in an installed package inside it, in a checkout beside it."""
-    package = os.path.dirname(nsh.__file__)
-    for directory in (package, os.path.dirname(package)):
-        path = os.path.join(directory, "grammar", "transcript.lark")
-        if os.path.exists(path):
-            break
-    with open(path, encoding="utf-8") as file:
-        return file.read()
 
 
 def _explained(error: lark.UnexpectedInput, text: str, file: str) -> FileFormatError:
