@@ -67,7 +67,7 @@ async def find(sh: Shell, name: str) -> Chan | str:
             continue
     # an empty $path means that nothing is to be found, there either; and where a command of ours is hidden,
     # the host's of the same name must not take its place, for it would work on other files
-    if not path or "/" in name or ours(name):
+    if not path or "/" in name or ours(sh.proc, name):
         raise errors.Enonexist()
     found = host_search(name, host_directories(sh))
     if found is None:
@@ -75,13 +75,11 @@ async def find(sh: Shell, name: str) -> Chan | str:
     return found
 
 
-def ours(name: str) -> bool:
+def ours(p: Proc, name: str) -> bool:
     """Is there a command of nsh called ``name``, wherever the name space has it?"""
-    from nsh import cmd
-
     try:
-        cmd.find(name)
-    except FileNotFoundError:
+        p.system.device("B").root.lookup(name)
+    except OSError:
         return False
     return True
 

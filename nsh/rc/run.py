@@ -13,9 +13,10 @@ from a text as it is read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 from nsh import errors
 from nsh.dev import spawn
@@ -26,12 +27,10 @@ from nsh.p9.const import OREAD
 from nsh.rc import glob, tree, words
 from nsh.rc.builtins import BUILTINS
 from nsh.rc.fault import CommandError, Exit, RcError
-from nsh.rc.parse import END, MORE, Parser, RcSyntaxError
+from nsh.rc.parse import END, Parser, RcSyntaxError
 from nsh.rc.redir import Saved, redirect
+from nsh.rc.source import Read, command
 from nsh.rc.var import Function, Variables, quoted
-
-if TYPE_CHECKING:
-    from nsh.rc.source import Lines
 
 TURNS = 200
 """Turns of loops and calls of functions after which everything else gets a chance to run."""
@@ -52,6 +51,11 @@ TOO_DEEP = "too many commands inside each other"
 DEFAULTS = {"path": [".", "/bin"], "ifs": [" \t\n"], "prompt": ["% ", "\t"]}
 
 Run = Callable[["Shell", Any], Coroutine[Any, Any, None]]
+
+
+async def _no_more(inside: bool) -> str:
+    """Where a text that is there as a whole goes on: nowhere."""
+    return ""
 
 
 class Shell:
@@ -408,14 +412,9 @@ class Shell:
         reading = self._pipe_from(sh, node.left_fd)
         saved = Saved(self.proc)
         saved.put(node.right_fd, reading)
-        left: asyncio.Task[str] | None = None
         try:
-            left = _task(sh.begin(node.left))
-            await self.run(node.right)
-        except BaseException as e:
-            if left is not None:
-                await _stop(left, e)
-            raise
+            async with _beside(sh, node.left) as left:
+                await self.run(node.right)
         finally:
             saved.restore()
         status = await self.wait_for(sh.proc, left)
@@ -437,17 +436,12 @@ class Shell:
         """What a command prints; `status` is set."""
         sh = self.child()
         reading = self._pipe_from(sh, 1)
-        task: asyncio.Task[str] | None = None
         parts = []
         try:
-            task = _task(sh.begin(node))
-            while data := await settle(reading.dev.read(reading, READSIZE, 0)):
-                parts.append(data)
-            self.status = exit_code(await self.wait_for(sh.proc, task))
-        except BaseException as e:
-            if task is not None:
-                await _stop(task, e)
-            raise
+            async with _beside(sh, node) as task:
+                while data := await settle(reading.dev.read(reading, READSIZE, 0)):
+                    parts.append(data)
+                self.status = exit_code(await self.wait_for(sh.proc, task))
         finally:
             reading.close()
         return b"".join(parts).decode("utf-8", "surrogateescape")
@@ -502,7 +496,7 @@ class Shell:
 
     # --- scripts -------------------------------------------------------------------------------
 
-    async def script(self, parser: Parser, lines: Lines | None = None) -> None:
+    async def script(self, parser: Parser, read: Read = _no_more) -> None:
         """Run commands as they are read, each before the next is parsed.
 
         A syntax error ends it, with a message and `status`. Errors: `RcError`, `Exit`.
@@ -510,17 +504,13 @@ class Shell:
         _check_room()
         while True:
             try:
-                command = parser.next()
+                node = await command(parser, read)
             except RcSyntaxError as e:
                 await self.syntax_error(e)
                 return
-            if command is END:
+            if node is END:
                 return
-            if command is MORE:
-                line = await lines.next() if lines is not None else ""
-                parser.feed(line) if line else parser.eof()
-            else:
-                await self.run(command)
+            await self.run(node)
 
     async def syntax_error(self, e: RcSyntaxError) -> None:
         await self.print_error(f"nsh: {e.report()}")
@@ -590,10 +580,16 @@ def _task(p: Proc) -> asyncio.Task[str]:
     return p.task
 
 
-async def _stop(task: asyncio.Task[str], why: BaseException) -> None:
-    """End a child for the reason that ends its parent, and wait until it is gone."""
-    task.cancel(*(why.args[:1] if isinstance(why, asyncio.CancelledError) else ()))
-    await asyncio.wait([task])
+@contextlib.asynccontextmanager
+async def _beside(sh: Shell, node: tree.Node | None) -> AsyncIterator[asyncio.Task[str]]:
+    """Have the child ``sh`` run a command meanwhile. What ends us ends it first."""
+    task = _task(sh.begin(node))
+    try:
+        yield task
+    except BaseException as e:
+        task.cancel(*(e.args[:1] if isinstance(e, asyncio.CancelledError) else ()))
+        await asyncio.wait([task])
+        raise
 
 
 def _is_terminal(p: Proc, fd: int) -> bool:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
 from nsh import nsfile
@@ -25,10 +24,10 @@ from nsh.kern.chan import Chan
 from nsh.kern.proc import Proc, current
 from nsh.p9.const import ORDWR, OREAD
 from nsh.rc.fault import Exit, RcError
-from nsh.rc.parse import END, MORE, Parser, RcSyntaxError
+from nsh.rc.parse import END, Parser, RcSyntaxError
 from nsh.rc.redir import about
 from nsh.rc.run import Shell, exit_number
-from nsh.rc.source import Lines
+from nsh.rc.source import Lines, Read, command
 
 _NOTES = {
     "sigint": signal.SIGINT,
@@ -72,6 +71,10 @@ async def main(options: Options) -> int:
             return 1
         commands = None  # the user's own file is no reason to have no shell to mend it with
     p = await boot(namespace=NAMESPACE if commands is None else ())
+    if "D" in options.flags:
+        from nsh.kern.tap import trace
+
+        trace(p.system)
     return await Session(p, options, commands).run()
 
 
@@ -81,11 +84,7 @@ def connect(p: Proc) -> None:
 
     fds, commands, cons = (p.system.device(letter) for letter in "fBc")
     assert isinstance(fds, HostFdDevice) and isinstance(commands, BinDevice) and isinstance(cons, ConsDevice)
-    names = ("/fd/0", "/fd/1", "/fd/2")
-    for fd, name in enumerate(names):
-        with contextlib.suppress(OSError):
-            if not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH:  # else we were started without it
-                p.fgrp.put(fd, fds.chan(fd, name, own=False))
+    fds.inherit(p)
 
     def console(mode: int) -> Chan:
         """The terminal; without one, standard input or output."""
@@ -204,7 +203,7 @@ class Session:
             sh.interactive = True
             await self._interactive()
         else:
-            await sh.script(Parser(file="stdin"), Lines(sh.proc))
+            await sh.script(Parser(file="stdin"), Lines(sh.proc).next)
 
     async def _read_script(self, name: str) -> str:
         """The text of a script, which is looked for in $path unless its name says where it is."""
@@ -221,7 +220,7 @@ class Session:
     async def _interactive(self) -> None:
         """Prompt, read, run; errors come back here."""
         sh = self.shell
-        read: Callable[[bool], Coroutine[Any, Any, str]]
+        read: Read
         if _on_terminal():
             from nsh.rc.repl import Prompt
 
@@ -236,21 +235,15 @@ class Session:
         parser = Parser(file="stdin")
         while True:
             try:
-                command = parser.next()
+                node = await command(parser, read)
             except RcSyntaxError as e:
                 await sh.syntax_error(e)
-                continue
-            if command is END:
-                return
-            if command is not MORE:
-                await self._in_front(sh.run(command))
-                continue
-            try:
-                line = await read(parser.inside)
             except KeyboardInterrupt:
                 parser = Parser(file="stdin")
-                continue
-            parser.feed(line) if line else parser.eof()
+            else:
+                if node is END:
+                    return
+                await self._in_front(sh.run(node))
 
     async def _in_front(self, command: Coroutine[Any, Any, None]) -> None:
         """Run a command in such a way that SIGINT and SIGQUIT end it, and nothing else. Errors: `Exit`."""

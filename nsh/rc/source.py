@@ -1,19 +1,37 @@
-"""Where the lines of a script come from when it is read while it runs: a descriptor.
+"""How commands are read while they run: the next one, from lines that come when they are asked for.
 
-A command of the script may read the same descriptor. So no more is taken than the line that is wanted: what
-follows it belongs to whoever reads next.
+Those of a script may come from a descriptor that its commands read, too. So no more is taken from there than
+the line that is wanted: what follows it belongs to whoever reads next.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Literal
+
+from nsh.rc.parse import MORE, Parser, Signal
 
 if TYPE_CHECKING:
     from nsh.kern.proc import Proc
+    from nsh.rc.tree import Node
 
 BLOCK = 8192
+
+Read = Callable[[bool], Awaitable[str]]
+"""Gives the next line, '' at the end; it is told whether that line is to go on with a command."""
+
+
+async def command(parser: Parser, read: Read) -> Node | Literal[Signal.END]:
+    """The next command, for which as many lines are read as it takes, or END.
+
+    Errors: `RcSyntaxError`, after which one may go on; those of reading.
+    """
+    while (found := parser.next()) is MORE:
+        line = await read(parser.inside)
+        parser.feed(line) if line else parser.eof()
+    return found
 
 
 class Lines:
@@ -28,8 +46,8 @@ class Lines:
         # a terminal hands out a line at a time by itself
         self._block = BLOCK if self._seekable is not None or (host is not None and os.isatty(host)) else 1
 
-    async def next(self) -> str:
-        """The next line with its newline; '' at the end. Errors: those of reading."""
+    async def next(self, inside: bool = False) -> str:
+        """The next line with its newline; '' at the end. A `Read`. Errors: those of reading."""
         parts = []
         while True:
             data = await self._proc.read(self._fd, self._block)
