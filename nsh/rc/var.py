@@ -43,7 +43,9 @@ class Function:
     def text(self) -> str:
         """The body as whatis(1) prints it, in braces."""
         if not self._text:
-            self._text = tree.unparse(self._body)
+            from nsh.rc.unparse import unparse
+
+            self._text = unparse(self._body)
         return self._text
 
     @property

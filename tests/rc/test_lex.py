@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 
 from nsh.rc import parse, tree
 from nsh.rc.lex import Lexer, RcSyntaxError, Token
+from nsh.rc.unparse import unparse
 
+from .dump import dump
 from .strategies import lines
 
 
 def _spelled(token: Token) -> str:
     """A token for people: the text of a word (quoted if it was), else the type without its underscore."""
     if isinstance(token.value, tree.Word):
-        return tree.dump(token.value)
+        return dump(token.value)
     return token.type.lstrip("_")
 
 
@@ -138,7 +140,7 @@ def test_here_documents(text: str, expected: list[tuple[str, str, bool, int]]) -
 
 def test_after_a_here_document_the_script_goes_on() -> None:
     first, second = parse.parse("cat <<E; a\ntext\nE\nb\n")
-    assert (tree.unparse(first), tree.unparse(second)) == ("<<E cat;a\ntext\nE", "b")
+    assert (unparse(first), unparse(second)) == ("<<E cat;a\ntext\nE", "b")
 
 
 def test_a_lexer_that_runs_out_of_text_goes_on_when_there_is_more() -> None:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from nsh.errors import FileFormatError
 from nsh.rc import parse, tree
+from nsh.rc.unparse import unparse
 
+from .dump import dump
 from .strategies import lines
 
 CASES = Path(__file__).parents[1] / "corpus" / "rc" / "cases"
@@ -36,7 +38,7 @@ def _dumped(text: str) -> list[str]:
     parser = parse.Parser(text)
     try:
         while isinstance(command := parser.next(), tree.Node):
-            out.append(tree.dump(command))
+            out.append(dump(command))
     except parse.RcSyntaxError:
         out.append("ERROR")
     return out
@@ -115,7 +117,7 @@ def test_the_exceptions_are_needed(name: str) -> None:
     ],
 )
 def test_shapes(text: str, dumped: str | None) -> None:
-    assert [tree.dump(command) for command in parse.parse(text)] == ([] if dumped is None else [dumped])
+    assert [dump(command) for command in parse.parse(text)] == ([] if dumped is None else [dumped])
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_if_not_follows_an_if(text: str) -> None:
 
 def test_what_stands_before_a_mistake_has_been_handed_out() -> None:
     commands = parse.parse("a\nb )\nc")
-    assert tree.unparse(next(commands)) == "a"
+    assert unparse(next(commands)) == "a"
     with pytest.raises(parse.RcSyntaxError):
         next(commands)
 
@@ -242,7 +244,7 @@ def test_after_a_mistake_only_the_rest_of_its_line_is_dropped() -> None:
             continue
         if not isinstance(command, tree.Node):
             break
-        seen.append(tree.unparse(command))
+        seen.append(unparse(command))
     assert command is parse.END
     assert seen == ["a", "line 2", "c", "line 4", "e"]
 
@@ -266,7 +268,7 @@ def test_a_parser_asks_for_lines_and_says_which_prompt_is_due() -> None:
         parser.feed(line)
         command = parser.next()
         if isinstance(command, tree.Node):
-            seen.append(tree.unparse(command))
+            seen.append(unparse(command))
             command = parser.next()
         assert command is parse.MORE
         seen.append("..." if parser.inside else "%")
@@ -320,7 +322,7 @@ def test_text_may_come_in_any_pieces(text: str, cuts: list[int]) -> None:
         parser.feed(text[start:end])
         try:
             while isinstance(command := parser.next(), tree.Node):
-                out.append(tree.dump(command))
+                out.append(dump(command))
         except parse.RcSyntaxError:
             out.append("ERROR")
             break
@@ -329,7 +331,7 @@ def test_text_may_come_in_any_pieces(text: str, cuts: list[int]) -> None:
         parser.eof()
         try:
             while isinstance(command := parser.next(), tree.Node):
-                out.append(tree.dump(command))
+                out.append(dump(command))
         except parse.RcSyntaxError:
             out.append("ERROR")
     assert out == _dumped(text)

@@ -13,8 +13,9 @@ from nsh.rc import parse, tables, tree
 
 SCRIPT = """
 import sys
-from nsh.rc import parse, tree
-print(*map(tree.unparse, parse.parse("a |b; x=`{c}")))
+from nsh.rc import parse
+from nsh.rc.unparse import unparse
+print(*map(unparse, parse.parse("a |b; x=`{c}")))
 print("lark" in sys.modules)
 """
 

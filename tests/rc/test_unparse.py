@@ -1,4 +1,4 @@
-"""tree: what is printed parses to an equal tree, in the form that whatis of plan9port prints."""
+"""unparse: what is printed parses to an equal tree, in the form that whatis of plan9port prints."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 
 from nsh.rc import parse, tree
+from nsh.rc.unparse import unparse
 
 from .strategies import lines
 
@@ -29,16 +30,16 @@ def _commands(text: str) -> list[tree.Node]:
 @example("a | [b]* >[2] [c]* | | d && | [e] & && f\n")
 def test_what_is_printed_parses_to_the_same_tree(text: str) -> None:
     for command in _commands(text):
-        again = list(parse.parse(tree.unparse(command)))
+        again = list(parse.parse(unparse(command)))
         assert again == [command]
 
 
 @given(lines)
 def test_printing_what_was_printed_changes_nothing(text: str) -> None:
     for command in _commands(text):
-        once = tree.unparse(command)
+        once = unparse(command)
         (again,) = parse.parse(once)
-        assert tree.unparse(again) == once
+        assert unparse(again) == once
 
 
 @given(lines)
@@ -77,7 +78,7 @@ def test_equal_trees_hash_alike_whatever_their_lines(text: str) -> None:
 )
 def test_the_printed_form(text: str, printed: str) -> None:
     (command,) = parse.parse(text)
-    assert tree.unparse(command) == printed
+    assert unparse(command) == printed
 
 
 def test_functions_print_as_plan9port_prints_them() -> None:
@@ -88,7 +89,7 @@ def test_functions_print_as_plan9port_prints_them() -> None:
         }
         fn g { switch($1){case a; echo; case *; echo `{x y}^z $#a $"b $c(1 2-) @ ! ~} }
         """
-    assert [tree.unparse(command) for command in parse.parse(text)] == [
+    assert [unparse(command) for command in parse.parse(text)] == [
         "fn f {echo a;echo b|cat;for(i in 1 2){>[2=1]echo $i};if(~ $x [a-c]*)x=(1 2) cmd 'q''s' \"d\""
         ";if not {<in >>out cat}}",
         'fn g {switch ($1) {case a;echo;case *;echo `{x y}^z $#a $"b $c(1 2-) @ ! ~}}',
