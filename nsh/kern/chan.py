@@ -16,7 +16,7 @@ it back when the last reference is gone.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
@@ -43,6 +43,13 @@ async def settle(result: Maybe[T]) -> T:
     if type(result) is CoroutineType or inspect.isawaitable(result):
         return cast(T, await result)
     return result
+
+
+def soon(result: Maybe[T]) -> T | Coroutine[Any, Any, T]:
+    """The same, but what has to be waited for is always a coroutine."""
+    if type(result) is CoroutineType or not inspect.isawaitable(result):
+        return cast(T, result)
+    return settle(result)
 
 
 class Path:

@@ -357,7 +357,7 @@ class Device:
         for i, name in enumerate(names):
             try:
                 found = self._step(node, name)
-                if inspect.isawaitable(found):
+                if not isinstance(found, File):
                     return self._walk_later(c, names, i, found, qids)
                 node = found
             except OSError:

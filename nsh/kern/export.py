@@ -5,21 +5,28 @@ walking and opening Chans as any process does, with the mounts of the exporting 
 that moment. The exporter stays where it is: the client sees the tree below one Chan, and ``..`` stops
 there.
 
+A request that no device has to wait for is answered at once, without a coroutine: that is the way of
+nearly all of them. Each has a second function, for the rest.
+
 Files of many devices and servers meet in one export. The client must be able to tell them apart, so
 every qid that goes out is made unique, in walks, in stat, and in directory entries too (`nsh.kern.qidmap`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 from nsh import errors
-from nsh.kern.chan import Chan, Maybe, settle
-from nsh.kern.namec import WalkError, check_characters, check_element, creating_member, cross, open_chan, walk
+from nsh.kern.chan import Chan, Maybe, settle, soon
+from nsh.kern.namec import check_characters, check_element, creating_member, cross, open_chan, step
 from nsh.kern.proc import Proc
 from nsh.kern.union import clone
 from nsh.p9.const import QTDIR
+from nsh.p9.files import Soon
 from nsh.p9.stat import Dir, Qid
+
+Walked: TypeAlias = "tuple[File | None, list[Qid]]"
 
 
 class File:
@@ -52,31 +59,52 @@ class Export:
         """attach(5). ``aname`` is not used: an export has one tree."""
         return self._file(self._root.alias(self._root.path))
 
-    def walk(self, f: File, names: Sequence[str]) -> Maybe[tuple[File | None, list[Qid]]]:
+    def walk(self, f: File, names: Sequence[str]) -> Soon[Walked]:
         """walk(5): all names, some, or an error for the first one."""
         if not names:
             return self._file(f.chan.alias(f.chan.path)), []
-        return self._walk(f.chan, names)
+        return self._walk(f.chan, iter(names), [])
 
-    async def _walk(self, c: Chan, names: Sequence[str]) -> tuple[File | None, list[Qid]]:
-        qids: list[Qid] = []
-        for i, name in enumerate(names):
+    def _walk(self, c: Chan, names: Iterator[str], qids: list[Qid]) -> Soon[Walked]:
+        """Walk on from ``c``; ``qids`` are those of the names before."""
+        for name in names:
             if name == ".." and c.same(self._root):
-                qids.append(self._qids.qid(c))
-                continue
-            try:
-                c = await walk(c, [name], self._proc.pgrp)
-            except WalkError as e:
-                if i == 0:
-                    raise e.reason from None
-                return None, qids
+                c = c.alias(c.path)
+            else:
+                try:
+                    found = step(c, name, self._proc.pgrp)
+                except OSError:
+                    if qids:
+                        return None, qids
+                    raise
+                if type(found) is not Chan:
+                    return self._walk_later(found, names, qids)
+                c = found
             qids.append(self._qids.qid(c))
-        return self._file(c), qids
+        return File(c, qids[-1]), qids
 
-    async def open(self, f: File, mode: int) -> File:
+    async def _walk_later(self, found: Maybe[Chan], names: Iterator[str], qids: list[Qid]) -> Walked:
+        try:
+            c = await settle(found)
+        except OSError:
+            if qids:
+                return None, qids
+            raise
+        qids.append(self._qids.qid(c))
+        return await settle(self._walk(c, names, qids))
+
+    def open(self, f: File, mode: int) -> Soon[File]:
         """open(5); what is mounted here is opened, and of a union all members."""
         seen, head = cross(f.chan, self._proc.pgrp)
-        opened = await open_chan(seen, mode, self._proc.pgrp, head)
+        opened = open_chan(seen, mode, self._proc.pgrp, head)
+        if type(opened) is Chan:
+            return self._opened(f, opened)
+        return self._open_later(f, opened)
+
+    async def _open_later(self, f: File, opened: Maybe[Chan]) -> File:
+        return self._opened(f, await settle(opened))
+
+    def _opened(self, f: File, opened: Chan) -> File:
         if opened is not f.chan:
             return self._file(opened)
         # the fid keeps its File: a second one for the same Chan would be closed with the first
@@ -103,12 +131,13 @@ class Export:
         made.path = path.child(name)
         return self._file(made)
 
-    def read(self, f: File, count: int, offset: int) -> Maybe[bytes]:
+    def read(self, f: File, count: int, offset: int) -> Soon[bytes]:
         """read(5)."""
         c = f.chan
         if c.qid.type & QTDIR:
             return self._read_directory(c, count, offset)
-        return c.dev.read(c, count, offset)
+        data = c.dev.read(c, count, offset)
+        return data if type(data) is bytes else soon(data)
 
     async def _read_directory(self, c: Chan, count: int, offset: int) -> bytes:
         if c.union is None:
@@ -118,28 +147,38 @@ class Export:
         member = c.union.member
         return self._qids.entries(member, data) if member is not None else data
 
-    def write(self, f: File, data: bytes | memoryview, offset: int) -> Maybe[int]:
+    def write(self, f: File, data: bytes | memoryview, offset: int) -> Soon[int]:
         """write(5). Devices are given bytes, which they may keep."""
         c = f.chan
-        return c.dev.write(c, bytes(data), offset)
+        written = c.dev.write(c, bytes(data), offset)
+        return written if type(written) is int else soon(written)
 
     def clunk(self, f: File) -> None:
         """clunk(5)."""
         f.chan.close()
 
-    async def remove(self, f: File) -> None:
+    def remove(self, f: File) -> Soon[None]:
         """remove(5), of what is mounted here; the Session clunks the fid whatever happens."""
-        c, _ = cross(f.chan, self._proc.pgrp) if not f.chan.opened else (f.chan, None)
-        await settle(c.dev.remove(c))
+        c = self._seen(f)
+        return soon(c.dev.remove(c))
 
-    async def stat(self, f: File) -> Dir:
+    def stat(self, f: File) -> Soon[Dir]:
         """stat(5), of what is mounted here."""
-        c, _ = cross(f.chan, self._proc.pgrp) if not f.chan.opened else (f.chan, None)
-        d = await settle(c.dev.stat(c))
-        return d._replace(qid=d.qid._replace(path=self._qids.path(c, d.qid.path)))
+        c = self._seen(f)
+        d = c.dev.stat(c)
+        if type(d) is Dir:
+            return self._qids.dir(c, d)
+        return self._stat_later(c, d)
 
-    async def wstat(self, f: File, d: Dir) -> None:
+    async def _stat_later(self, c: Chan, d: Maybe[Dir]) -> Dir:
+        return self._qids.dir(c, await settle(d))
+
+    def wstat(self, f: File, d: Dir) -> Soon[None]:
         """wstat(5), of what is mounted here."""
         check_element(d.name)
-        c, _ = cross(f.chan, self._proc.pgrp) if not f.chan.opened else (f.chan, None)
-        await settle(c.dev.wstat(c, d))
+        c = self._seen(f)
+        return soon(c.dev.wstat(c, d))
+
+    def _seen(self, f: File) -> Chan:
+        """The file that is meant: what is open, or what is mounted here."""
+        return f.chan if f.chan.opened else cross(f.chan, self._proc.pgrp)[0]

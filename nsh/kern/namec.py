@@ -18,12 +18,12 @@ stat'ed and removed through the mount, but one binds onto, and stands in, what i
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias
 
 from nsh import errors
 from nsh.errors import P9Error
-from nsh.kern.chan import Chan, Path, settle
+from nsh.kern.chan import Chan, Maybe, Path, settle
 from nsh.kern.mnt import MCREATE, Mhead
 from nsh.kern.pgrp import Pgrp
 from nsh.kern.union import Union, clone
@@ -167,9 +167,11 @@ async def walk(c: Chan, names: Sequence[str], pgrp: Pgrp | None, qids: list[Qid]
             continue
         if not crossed:
             head = pgrp.find(here) if pgrp is not None else None
-            if head is not None:
-                here = head.mounts[0].to
-        new, reached, base = await _walk_members(here, head, batch, done)
+        members = (m.to for m in head.mounts) if head is not None else iter((here,))
+        try:
+            new, reached, base = await settle(_walk_members(members, list(batch), None))
+        except OSError as e:
+            raise WalkError(_bare(e), done) from None
         if head is not None:
             path = path.over(head, base.path)
         stop = _first_mount(pgrp, base, reached, len(batch) - 1)
@@ -222,26 +224,77 @@ async def _dotdot(here: Chan, path: Path, done: int) -> tuple[Chan, Path]:
     return up, parent
 
 
-async def _walk_members(
-    here: Chan, head: Mhead | None, batch: Sequence[str], done: int
-) -> tuple[Chan | None, list[Qid], Chan]:
-    """Walk in ``here``; where it does not know the first name, in the other members of its union.
+def step(c: Chan, name: str, pgrp: Pgrp) -> Maybe[Chan]:
+    """`walk` by one name, as a server does it; the Chan is there at once if no device has to wait.
 
-    Returns what the device did, and the member that did it.
+    Errors: those of the devices on the way.
     """
-    names = list(batch)
+    if name == ".." or not c.qid.type & QTDIR:
+        return _step_any(c, name, pgrp)
+    head = pgrp.find(c)
+    if head is None:
+        found = _walk_members(iter((c,)), [name], None)
+    else:
+        found = _walk_members((m.to for m in head.mounts), [name], None)
+    if type(found) is tuple:
+        return _stepped(c, name, head, found)
+    return _step_later(c, name, head, found)
+
+
+def _stepped(c: Chan, name: str, head: Mhead | None, found: Found) -> Chan:
+    """The Chan that `step` found, under its name."""
+    new, _, base = found
+    if new is None:
+        raise errors.Enonexist()
+    path = Path(c.path if head is None else c.path.over(head, base.path), name)
+    if new.shared or new.opened:
+        return new.alias(path)
+    new.path = path
+    return new
+
+
+async def _step_later(c: Chan, name: str, head: Mhead | None, found: Maybe[Found]) -> Chan:
+    return _stepped(c, name, head, await settle(found))
+
+
+async def _step_any(c: Chan, name: str, pgrp: Pgrp) -> Chan:
     try:
-        new, reached = await settle(here.dev.walk(here, names))
-        return new, reached, here
-    except OSError as e:
-        reason = _bare(e)
-    for member in head.mounts[1:] if head is not None else ():
+        return await walk(c, [name], pgrp)
+    except WalkError as e:
+        raise e.reason from None
+
+
+Found: TypeAlias = "tuple[Chan | None, list[Qid], Chan]"
+"""What a device's walk gave, and the Chan that it began with."""
+
+
+def _walk_members(members: Iterator[Chan], names: list[str], reason: OSError | None) -> Maybe[Found]:
+    """Walk in the first of ``members`` that knows the first name.
+
+    ``reason``: why those before them did not; the last one's is raised.
+    """
+    for base in members:
         try:
-            new, reached = await settle(member.to.dev.walk(member.to, names))
-            return new, reached, member.to
+            walked = base.dev.walk(base, names)
         except OSError as e:
             reason = _bare(e)
-    raise WalkError(reason, done)
+            continue
+        if type(walked) is tuple:
+            return walked[0], walked[1], base
+        return _walk_members_later(walked, base, members, names)
+    assert reason is not None
+    raise reason
+
+
+async def _walk_members_later(
+    walked: Maybe[tuple[Chan | None, list[Qid]]], base: Chan, members: Iterator[Chan], names: list[str]
+) -> Found:
+    try:
+        new, reached = await settle(walked)
+        return new, reached, base
+    except OSError as e:
+        reason = _bare(e)
+    return await settle(_walk_members(members, names, reason))
 
 
 def _bare(e: OSError) -> OSError:
@@ -329,7 +382,7 @@ async def namec(p: Proc, text: str, access: Access, mode: int = 0) -> Chan:
         return c
     seen, head = cross(c, pgrp)
     if access is Access.OPEN:
-        return await open_chan(seen, mode, pgrp, head)
+        return await settle(open_chan(seen, mode, pgrp, head))
     if access is Access.REMOVE and head is not None:
         return await clone(seen)  # what is mounted may be gone
     if access is Access.BIND and head is not None:
@@ -339,19 +392,39 @@ async def namec(p: Proc, text: str, access: Access, mode: int = 0) -> Chan:
     return seen
 
 
-async def open_chan(c: Chan, mode: int, pgrp: Pgrp | None, head: Mhead | None) -> Chan:
-    """Open ``c``, which was reached across ``head``; more than one member make it a union directory."""
+def open_chan(c: Chan, mode: int, pgrp: Pgrp | None, head: Mhead | None) -> Maybe[Chan]:
+    """Open ``c``, which was reached across ``head``; more than one member make it a union directory.
+
+    As with a device's members, the Chan is there at once if nothing has to be waited for.
+    """
     if c.shared:
-        path, c = c.path, await clone(c)
-        c.path = path
+        return _clone_and_open(c, mode, pgrp, head)
     path = c.path
-    opened = await settle(c.dev.open(c, mode))
+    opened = c.dev.open(c, mode)
+    if type(opened) is Chan:
+        return _opened(opened, c, path, mode, pgrp, head)
+    return _open_later(opened, c, path, mode, pgrp, head)
+
+
+def _opened(opened: Chan, c: Chan, path: Path, mode: int, pgrp: Pgrp | None, head: Mhead | None) -> Chan:
     opened.mode = mode
     if opened is c:
         opened.path = path
     if pgrp is not None and head is not None and len(head.mounts) > 1:
         opened.union = Union(pgrp, head.covered.key)
     return opened
+
+
+async def _open_later(
+    opened: Maybe[Chan], c: Chan, path: Path, mode: int, pgrp: Pgrp | None, head: Mhead | None
+) -> Chan:
+    return _opened(await settle(opened), c, path, mode, pgrp, head)
+
+
+async def _clone_and_open(c: Chan, mode: int, pgrp: Pgrp | None, head: Mhead | None) -> Chan:
+    path, c = c.path, await clone(c)
+    c.path = path
+    return await settle(open_chan(c, mode, pgrp, head))
 
 
 async def create(p: Proc, text: str, mode: int, perm: int) -> Chan:
@@ -381,7 +454,7 @@ async def create(p: Proc, text: str, mode: int, perm: int) -> Chan:
     if mode & OEXCL:
         raise errors.Eexist()
     seen, head = cross(found, pgrp)
-    return await open_chan(seen, mode & ~OEXCL | OTRUNC, pgrp, head)
+    return await settle(open_chan(seen, mode & ~OEXCL | OTRUNC, pgrp, head))
 
 
 async def _existing(parent: Chan, name: str, pgrp: Pgrp | None) -> Chan | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from nsh.p9.stat import Qid
+from nsh.p9.stat import Dir, Qid
 
 if TYPE_CHECKING:
     from nsh.kern.chan import Chan
@@ -46,7 +46,16 @@ class QidMap:
 
     def qid(self, c: Chan) -> Qid:
         """The qid of ``c`` as others see it."""
-        return c.qid._replace(path=self.path(c, c.qid.path))
+        return self._unique(c, c.qid)
+
+    def dir(self, c: Chan, d: Dir) -> Dir:
+        """The stat record of ``c`` as others see it."""
+        qid = self._unique(c, d.qid)
+        return d if qid is d.qid else d._replace(qid=qid)
+
+    def _unique(self, c: Chan, qid: Qid) -> Qid:
+        path = self.path(c, qid.path)
+        return qid if path == qid.path else Qid(qid.type, qid.vers, path)
 
     def entries(self, c: Chan, data: bytes) -> bytes:
         """Packed directory entries that were read from ``c``, with their qids as others see them."""

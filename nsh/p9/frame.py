@@ -40,12 +40,18 @@ class Framer:
         Whoever stops before the end finds the rest at the next call. Raises `ProtocolError`, while
         iterating, for a size that is less than 7 or more than ``msize``; there is no going on then.
         """
+        if self._is_frame(data) and not self._parts and not self._whole and self._at == len(self._buf):
+            return iter((data,))  # one message that arrived alone: how a peer sends that waits for each reply
         if self._parts:
             data = self._joined(data)
         elif self._at < len(self._buf):
             data = self._buf[self._at :] + data
         self._buf, self._at = data, 0
         return self._frames()
+
+    def _is_frame(self, data: bytes) -> bool:
+        size = len(data)
+        return HDRSZ <= size <= self.msize and _size(data)[0] == size
 
     def _joined(self, data: bytes) -> bytes:
         """Put ``data`` to the parts; when they suffice, what is to be cut next."""

@@ -78,7 +78,7 @@ async def test_files_of_different_trees_have_different_qids_everywhere() -> None
         f = await walk(e, *names)
         paths[names] = f.qid.path
         if names != ("m",):  # the walk gives the covered directory, stat what is mounted on it
-            assert (await e.stat(f)).qid.path == f.qid.path
+            assert (await settle(e.stat(f))).qid.path == f.qid.path
     assert len(set(paths.values())) == 4
     assert {d.name: d.qid.path for d in await entries(e, "m")} == {
         "one": paths["m", "one"],
