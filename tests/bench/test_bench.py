@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.bench import __main__ as program
-from tests.bench import namespace
+from tests.bench import namespace, ninep
 from tests.bench.table import Row, Target, heading, line, side_by_side
 
 
@@ -18,6 +20,26 @@ def test_the_name_space_is_measured_beside_a_smaller_one() -> None:
         "list a union of 10 x 2 files",
     ]
     assert all(row.figure > 0 and row.base > 0 for row in rows)
+
+
+def test_9p_is_measured_beside_ready_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = list(ninep.bench(seconds=0.02, rounds=1, entries=20, size=1 << 20))
+    rows = {(row.what, row.yardstick): row for row in found if isinstance(row, Row)}
+    for load in ninep.LOADS:
+        what = load.what.format(entries=20)
+        assert rows[f"{what}: memfs", "canned"].figure > 0
+        assert rows[f"{what}: 50 binds", "memfs"].figure > 0
+    assert rows["client: read of a file of 1 MiB", "asyncio copy"].figure > 0
+
+
+def test_without_a_c_compiler_the_load_cannot_be_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="there is no cc"):
+        next(ninep.bench())
 
 
 @pytest.mark.parametrize(
@@ -69,4 +91,4 @@ def test_a_missed_target_is_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_bench_that_is_not_there_is_named_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["nonsense"]) == program.main([]) == 2
-    assert "usage: scripts/bench namespace" in capsys.readouterr().err
+    assert "usage: scripts/bench 9p|namespace" in capsys.readouterr().err
