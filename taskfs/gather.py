@@ -17,7 +17,8 @@ from nsh.kern.chan import Chan, Maybe
 from nsh.kern.namec import quote
 from nsh.p9.const import OREAD
 from taskfs import status
-from taskfs.hosts import TOGETHER, Child, Lost, each, looked_at
+from taskfs.child import Child
+from taskfs.many import TOGETHER, Lost, each, looked_at
 from taskfs.spool import Bell, Feed
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
 """Where resources come from: the hosts under /remote, and what is reserved on them.
 
 A host is a directory of the name space that holds a clone file; that it is another machine, only the
-mount knows. A `Child` is one session that was cloned there for us: its directory, and the files of it
-that are held open. A host that dies or hangs is found out here, by a stat that is not answered, and
-whoever waits for it is told. How children are made to look like one session is `gather`'s business.
+mount knows. A host that dies or hangs is found out here, by a stat that is not answered, and whoever
+waits for it is told. What is done with the sessions that are cloned there is `child`'s business.
 """
 
 from __future__ import annotations
@@ -11,85 +10,42 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nsh import errors
 from nsh.dev.mnt import MntDevice
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, settle
-from nsh.kern.mnt import MBEFORE, MREPL
 from nsh.kern.namec import Access, namec, quote
-from nsh.p9.const import ORDWR, OREAD, OWRITE
-from taskfs import status
-from taskfs.owner import Turn
+from nsh.p9.const import ORDWR
+from taskfs.child import HELD, Child
+from taskfs.many import Lost, each, looked_at
 
 if TYPE_CHECKING:
-    from nsh.kern.pgrp import Pgrp
     from nsh.kern.proc import Proc
     from taskfs.session import Session
 
 T = TypeVar("T")
-A = TypeVar("A")
 
 REMOTE = "/remote"
 FORMS = ("", "remote/", "local/")
 """Where in a host's directory the clone file may be."""
-TOGETHER = 64
-"""Children that are spoken to at a time."""
 PATIENCE = 10.0
 """Seconds without an answer after which a host counts as lost."""
 BRIEFLY = 1.0
 """The same for a host that is known to be lost, when it is looked at once more for a reservation."""
 INTERVAL = 5.0
 """Seconds between two looks at a host on which something is reserved."""
-HELD = {"stdin": OWRITE, "stdout": OREAD, "stderr": OREAD, "wait": OREAD}
-"""The files of a child that are held open from exec to release, besides its ctl."""
-
-
-class Lost(P9Error, ConnectionError):
-    """A host does not answer, or its connection is broken."""
-
-    text = "host is lost"
-
-
-async def each(
-    items: Iterable[A], work: Callable[[A], Awaitable[T]], together: int = TOGETHER
-) -> list[T | OSError]:
-    """Do ``work`` for every item, at most ``together`` at a time; an OSError is a result too.
-
-    Work that never waits gives way to others between the items.
-    """
-    todo = list(items)
-    results: list[T | OSError] = [Lost()] * len(todo)
-    numbers = iter(range(len(todo)))
-    turn = Turn()
-
-    async def worker() -> None:
-        for i in numbers:
-            await turn.give()
-            try:
-                results[i] = await work(todo[i])
-            except OSError as e:
-                results[i] = e
-
-    if min(together, len(todo)) <= 1:
-        await worker()
-    else:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(together, len(todo))):
-                group.create_task(worker())
-    return results
-
-
-def looked_at(task: asyncio.Future[Any]) -> None:
-    """Whoever asked for this may have gone; then its error is nobody's."""
-    if not task.cancelled():
-        task.exception()
 
 
 class Host:
-    """A place where sessions can be cloned. ``lost``: it did not answer; ``dead``: it never will again."""
+    """A place where sessions can be cloned.
+
+    ``here``: in this process; ``lost``: it did not answer; ``dead``: it never will again.
+    """
+
+    here = False
 
     def __init__(self, name: str, base: str) -> None:
         self.name = name
@@ -111,7 +67,7 @@ class Host:
         making = asyncio.ensure_future(self._make(session))
         outcome: Maybe[Child] = _outcome(making)
         try:
-            return await self.ask(outcome, PATIENCE)
+            return await self.ask_in_time(outcome)
         except BaseException:
             # it goes on: the session may exist already, and whoever made it must give it back
             session.background(self._unmake(making, session))
@@ -170,7 +126,7 @@ class Host:
             base = f"{REMOTE}/{self.name}/{form}".rstrip("/")
             found: Maybe[Chan] = namec(proc, f"{base}/clone", Access.ACCESS)
             try:
-                await self.ask(found, PATIENCE)
+                await self.ask_in_time(found)
             except Lost:
                 raise
             except OSError:
@@ -198,6 +154,10 @@ class Host:
             _drop(result)
             raise Lost()
         return await self._ask(result, patience)
+
+    async def ask_in_time(self, result: Maybe[T]) -> T:
+        """As `ask`, for what a living host answers within `PATIENCE`."""
+        return await self.ask(result, PATIENCE)
 
     async def _ask(self, result: Awaitable[T], patience: float) -> T:
         task = asyncio.ensure_future(result)
@@ -316,6 +276,8 @@ class Host:
 class Here(Host):
     """This host itself: its children are sessions of the same device."""
 
+    here = True
+
     def __init__(self) -> None:
         super().__init__(os.uname().nodename, "")
 
@@ -353,232 +315,6 @@ def _drop(result: Any) -> None:
     """Do without what would have come of a coroutine that was not started."""
     if inspect.iscoroutine(result):
         result.close()
-
-
-class Child:
-    """A session on a host, reserved for us.
-
-    ``number``: what its host calls it; ``directory``: its directory, walked to, as may be some of its files
-    (``walked``); ``rank``: its place among the children; ``started``: an exec has been successful.
-    """
-
-    def __init__(
-        self, host: Host, number: int, directory: Chan, ctl: Chan, walked: dict[str, Chan] | None = None
-    ) -> None:
-        self.host = host
-        self.number = number
-        self.directory = directory
-        self.rank = 0
-        self.started = False
-        self.arg0 = ""
-        self._held = {"ctl": ctl}
-        self._walked = walked or {}
-        self._told = False
-        self._covered: Chan | None = None
-        self._pgrp: Pgrp | None = None
-        self._hidden = False
-        self._last = ""
-
-    @property
-    def here(self) -> bool:
-        """Does it run in this process?"""
-        return isinstance(self.host, Here)
-
-    # --- its place in the name space -----------------------------------------------------------
-
-    def bind(self, proc: Proc, covered: Chan) -> None:
-        """Let the child be seen at the directory ``covered``, which itself tells when the host is lost."""
-        self._pgrp, self._covered = proc.pgrp, covered
-        self._hidden = True
-        if not self.host.lost:
-            self.show()
-
-    def show(self) -> None:
-        """Let it be seen again after `hide`."""
-        if self._pgrp is not None and self._covered is not None and self._hidden:
-            # what its user has bound there in the meantime stays
-            order = MBEFORE if self._pgrp.find(self._covered) else MREPL
-            self._pgrp.mount(self.directory, self._covered, order)
-            self._hidden = False
-
-    def hide(self) -> None:
-        """Let what it covers be seen."""
-        if self._pgrp is not None and self._covered is not None and not self._hidden:
-            try:
-                self._pgrp.unmount(self._covered, self.directory)
-                self._hidden = True
-            except OSError:
-                pass  # somebody has unmounted it already
-
-    def unbind(self) -> None:
-        self.hide()
-        self._covered = None
-
-    # --- its files -----------------------------------------------------------------------------
-
-    async def open(self, name: str, mode: int) -> Chan:
-        """Open a file of the child. Errors: `Lost`, and those of the host."""
-        return await self.host.ask(self._open(name, mode))
-
-    async def _open(self, name: str, mode: int) -> Chan:
-        device = self.directory.dev
-        walked = self._walked.pop(name, None)
-        if walked is None:
-            walked, _ = await settle(device.walk(self.directory, [name]))
-        if walked is None:
-            raise errors.Enonexist()
-        opened = await settle(device.open(walked, mode))
-        opened.mode = mode
-        return opened
-
-    async def hold(self) -> None:
-        """Open what is held open while a task runs. Errors: `Lost`, and those of the host."""
-        await self._open_held()
-        await self._only_hold()
-
-    async def start(self, message: str) -> None:
-        """Send the ctl message that starts a task, with all held open that it needs. Errors: as of `hold`."""
-        await self._open_held()
-        todo: list[Callable[[], Awaitable[None]]] = [self._only_hold, lambda: self.command(message)]
-        for result in await each(todo, lambda do: do(), 1 if self.here else len(todo)):
-            if isinstance(result, OSError):
-                raise result
-
-    async def _open_held(self) -> None:
-        missing = [name for name in HELD if name not in self._held]
-        if missing:
-            opening: Maybe[None] = self._open_all(missing)
-            await self.host.ask(opening)
-
-    async def _open_all(self, names: list[str]) -> None:
-        opened = await each(names, lambda name: self._open(name, HELD[name]), 1 if self.here else len(names))
-        self._held.update((name, c) for name, c in zip(names, opened, strict=True) if isinstance(c, Chan))
-        for result in opened:
-            if isinstance(result, OSError):
-                raise result
-
-    async def _only_hold(self) -> None:
-        """Say, once, that our stdin is held open and nothing is written yet: see session._Writer."""
-        if not self._told:
-            self._told = True
-            await settle(self.write("stdin", b""))
-
-    def _file(self, name: str) -> Chan:
-        """The open file ``name``. Errors: `Ehungup` when the child was given back."""
-        c = self._held.get(name)
-        if c is None:
-            raise errors.Ehungup()
-        return c
-
-    async def command(self, text: str) -> None:
-        """Write to the child's ctl. Errors: `Lost`, and what the child says."""
-        c = self._file("ctl")
-        await self.host.ask(c.dev.write(c, text.encode("utf-8", "surrogateescape"), 0))
-
-    def read(self, name: str, count: int, offset: int) -> Maybe[bytes]:
-        """Read a file that is held open. Errors: `Lost`, and those of the host."""
-        c = self._file(name)
-        return c.dev.read(c, count, offset) if self.here else self._read(c, count, offset)
-
-    async def _read(self, c: Chan, count: int, offset: int) -> bytes:
-        return await self.host.ask(c.dev.read(c, count, offset))
-
-    def write(self, name: str, data: bytes) -> Maybe[int]:
-        """Write all of ``data`` to a file that is held open. Errors: `Lost`, and those of the host."""
-        c = self._file(name)
-        return c.dev.write(c, data, 0) if self.here else self._write(c, data)
-
-    async def _write(self, c: Chan, data: bytes) -> int:
-        done = await self.host.ask(c.dev.write(c, data, 0))
-        while done < len(data):
-            more = await self.host.ask(c.dev.write(c, data[done:], 0))
-            if more <= 0:
-                raise errors.Ewclosed()
-            done += more
-        return done
-
-    async def put(self, name: str, data: bytes) -> None:
-        """Write a small file of the child that is not held open."""
-        c = await self.open(name, OWRITE)
-        try:
-            await self.host.ask(c.dev.write(c, data, 0))
-        finally:
-            c.close()
-
-    async def get(self, name: str) -> str:
-        """The content of a small file of the child."""
-        c = await self.open(name, OREAD)
-        try:
-            return await self._whole(c)
-        finally:
-            c.close()
-
-    async def _whole(self, c: Chan) -> str:
-        parts = bytearray()
-        while data := await self.host.ask(c.dev.read(c, 8192, len(parts))):
-            parts += data
-        return parts.decode("utf-8", "surrogateescape")
-
-    # --- its reports ---------------------------------------------------------------------------
-
-    async def status(self) -> str:
-        """Its status lines; of a lost one the last that are known, as Lost."""
-        try:
-            # the host is asked directly, that one which is slow is not waited for longer than others
-            self._last = await self.host.ask(self.get("status"), PATIENCE)
-        except OSError:
-            return self.last_status()
-        return self._last
-
-    def last_status(self) -> str:
-        """The status lines of a lost one: the last that are known."""
-        opens = len(self._held)
-        return status.as_lost(
-            self._last or status.status_line(self.number, opens, status.LOST, "", self.arg0)
-        )
-
-    async def wait(self) -> str:
-        """Its wait lines, once it has ended; a lost one has."""
-        try:
-            return await self._whole(self._file("wait"))
-        except OSError:
-            return self.last_wait()
-
-    def last_wait(self) -> str:
-        """The wait line of a lost one."""
-        return status.wait_line(0, 0, 0, 0, "lost")
-
-    # --- its end -------------------------------------------------------------------------------
-
-    def release(self, proc: Proc) -> Awaitable[None] | None:
-        """Give it back, once. What must be waited for is returned: as long as a lost host does not answer."""
-        ctl = self._held.pop("ctl", None)
-        if ctl is None:
-            return None
-        self.unbind()
-        self.host.leave(self)
-        try:
-            done = ctl.dev.write(ctl, b"release", 0)
-        except OSError:
-            done = 0
-        if inspect.isawaitable(done):
-            return self._release_later(ctl, done)
-        self._close(ctl)
-        return None
-
-    async def _release_later(self, ctl: Chan, done: Any) -> None:
-        try:
-            # a lost host is told, too, and not in vain: it reads this when it goes on
-            await done
-        finally:
-            self._close(ctl)
-
-    def _close(self, ctl: Chan) -> None:
-        ctl.close()
-        self._walked.clear()
-        held, self._held = self._held, {}
-        for c in held.values():
-            c.close()
 
 
 class Hosts:

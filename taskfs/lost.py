@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from nsh import errors
 from nsh.kern.chan import Chan
 from nsh.kern.dev import Directory, File, Text
-from taskfs.hosts import Child, Lost
+from taskfs.child import Child
+from taskfs.many import Lost
 
 if TYPE_CHECKING:
     from taskfs.session import Session

@@ -52,6 +52,15 @@ class Ending(NamedTuple):
     why: str
 
 
+class Command(NamedTuple):
+    """What to run, in which directory and environment, with a priority lower by ``nice``."""
+
+    argv: Sequence[str]
+    directory: str
+    env: Mapping[str, str]
+    nice: int
+
+
 class Task:
     """A running process. ``ended`` is called once, with how it went."""
 
@@ -65,41 +74,28 @@ class Task:
         self._timers: list[asyncio.TimerHandle] = []
         self._finished = False  # the process group has gone, or will have
 
-    def start(
-        self,
-        argv: Sequence[str],
-        directory: str,
-        env: Mapping[str, str],
-        pipes: tuple[Feed, Spool, Spool],
-        nice: int,
-    ) -> None:
-        """Run ``argv``, with a priority lower by ``nice``. Errors: `P9Error` "exec failed: WHY"."""
+    def start(self, command: Command, pipes: tuple[Feed, Spool, Spool]) -> None:
+        """Run a command. Errors: `P9Error` "exec failed: WHY"."""
         stdin, stdout, stderr = pipes
         opened: list[int] = []
         try:
             for _ in pipes:
                 opened += os.pipe()
-            self._spawn(argv, directory, env, (opened[0], opened[3], opened[5]), nice)
+            self._spawn(command, (opened[0], opened[3], opened[5]))
         except (OSError, ValueError) as e:  # ValueError: a NUL in an argument
             for fd in opened:
                 os.close(fd)
-            raise P9Error(f"exec failed: {_reason(e, directory)}") from None
+            raise P9Error(f"exec failed: {_reason(e, command.directory)}") from None
         for fd in (opened[0], opened[3], opened[5]):
             os.close(fd)
         stdin.attach(opened[1])
         stdout.drain(opened[2])
         stderr.drain(opened[4])
 
-    def _spawn(
-        self,
-        argv: Sequence[str],
-        directory: str,
-        env: Mapping[str, str],
-        fds: tuple[int, int, int],
-        nice: int,
-    ) -> None:
+    def _spawn(self, command: Command, fds: tuple[int, int, int]) -> None:
         import subprocess
 
+        argv, directory, env, nice = command
         if not argv[0]:
             raise FileNotFoundError(errno.ENOENT, "")  # Popen would try the directories of PATH themselves
 
@@ -251,7 +247,7 @@ class Leaf:
         pipes = self._stdin, self._stdout, self._stderr
         if self._task is not None:
             pipes = Feed(), Spool(), Spool()
-        task.start([*argv, *options.args], self._directory, env, pipes, options.nice)
+        task.start(Command([*argv, *options.args], self._directory, env, options.nice), pipes)
         if self._task is not None:
             self._stdout.close()
             self._stderr.close()

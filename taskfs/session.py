@@ -1,4 +1,4 @@
-"""Session: a directory with ten files, and the life of what is done through them.
+"""Session: a directory with ten files (`files`), and the life of what is done through them.
 
 A session begins as a `Leaf`, which runs a task here; ``res`` makes a `Team` of it. The files pass what
 is read and written on to either. What is kept here is who owns the session, which of its files are
@@ -11,20 +11,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, Path, settle
-from nsh.kern.dev import AWRITE, Directory, File, Text, access_needed, up
+from nsh.kern.dev import Directory, File, up
 from nsh.kern.proc import RFCFDG, Proc
 from nsh.p9.const import OREAD
-from nsh.p9.stat import Dir
 from taskfs import ctl, status
+from taskfs.child import Child
+from taskfs.files import FILES
 from taskfs.gather import Team, substitute
-from taskfs.hosts import Child, Host, each
+from taskfs.hosts import Host
 from taskfs.lost import Place
+from taskfs.many import each
 from taskfs.owner import ATONCE, Turn
 from taskfs.run import Leaf
 
@@ -392,227 +394,3 @@ def _ranked(got: list[Child], chosen: list[Host]) -> list[Child]:
 
 async def _now(result: Any) -> Any:
     return await result if inspect.isawaitable(result) else result
-
-
-# --- the files ---------------------------------------------------------------------------------
-
-
-class SessionFile(File):
-    """A file of a session. ``counts``: its open descriptors are counted in status."""
-
-    counts = False
-
-    def __init__(self, session: Session, name: str, perm: int) -> None:
-        super().__init__(name, perm, uid=session.uid)
-        self.session = session
-
-    def open(self, c: Chan, mode: int) -> Chan | None:
-        self.session.alive()
-        self.session.opened(self.counts)
-        return None
-
-    def close(self, c: Chan) -> None:
-        self.session.closed(self.counts)
-
-    def wstat(self, c: Chan, d: Dir) -> None:
-        """Truncation and times are accepted and mean nothing, for those who open with truncation."""
-        if d.touched() - {"length", "atime", "mtime"} or (d.touched() & {"length"} and d.length):
-            raise errors.Eperm()
-
-
-class Ctl(SessionFile):
-    """ctl: takes commands; a read gives the session's number."""
-
-    counts = True
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session, "ctl", 0o660)
-
-    def read(self, c: Chan, count: int, offset: int) -> bytes:
-        return str(self.session.number).encode()[offset : offset + count]
-
-    def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
-        self.session.alive()
-        done = ctl.run(self.session, bytes(data).decode("utf-8", "surrogateescape"))
-        return _written(done, len(data)) if inspect.isawaitable(done) else len(data)
-
-    def close(self, c: Chan) -> None:
-        super().close(c)
-        if self.session.options.killonclose and not self.session.gone:
-            self.session.background(self.session.kill())
-
-
-async def _written(done: Any, count: int) -> int:
-    await done
-    return count
-
-
-class Args(SessionFile):
-    """args: words that are put behind those of exec; each open begins anew."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session, "args", 0o222)
-
-    def open(self, c: Chan, mode: int) -> Chan | None:
-        self.session.options.args = []
-        return super().open(c, mode)
-
-    def write(self, c: Chan, data: bytes, offset: int) -> int:
-        text = bytes(data).decode("utf-8", "surrogateescape")
-        self.session.options.args += [word for line in ctl.split(text) for word in line]
-        return len(data)
-
-
-class Env(SessionFile):
-    """env: lines NAME=VALUE, added to the environment of the tasks; NAME= alone empties it."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session, "env", 0o222)
-
-    def write(self, c: Chan, data: bytes, offset: int) -> int:
-        lines = bytes(data).decode("utf-8", "surrogateescape").splitlines()
-        pairs = [line.partition("=") for line in lines if line]
-        if any(not name or not equals or "\0" in value for name, equals, value in pairs):
-            raise P9Error("env: a line is NAME=VALUE")
-        self.session.options.env.update((name, value) for name, _, value in pairs)
-        return len(data)
-
-
-class Ns(SessionFile):
-    """ns: namespace(6) lines for the tasks."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session, "ns", 0o660)
-
-    def read(self, c: Chan, count: int, offset: int) -> bytes:
-        return self.session.options.ns[offset : offset + count]
-
-    def write(self, c: Chan, data: bytes, offset: int) -> int:
-        self.session.options.ns += bytes(data)
-        return len(data)
-
-
-class Report(SessionFile):
-    """status and wait: a text that is made when it is read from the start."""
-
-    def __init__(self, session: Session, name: str, make: Any, counts: bool = False) -> None:
-        super().__init__(session, name, 0o444)
-        self.counts = counts
-        self._text = Text(name, make)
-
-    def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
-        self.session.alive()
-        return self._text.read(c, count, offset)
-
-
-class Output(SessionFile):
-    """stdout, stderr: what the tasks print; a read waits for it, and ends when they have."""
-
-    counts = True
-
-    def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
-        self.session.alive()
-        name = "stderr" if self.name == "stderr" else "stdout"
-        return self.session.work.read(c, name, count, offset)
-
-    def close(self, c: Chan) -> None:
-        super().close(c)
-        self.session.work.forget(c)
-
-
-class _Writer:
-    """One descriptor that is open for writing to the standard input.
-
-    A parent session keeps the stdin of its children open, and is a writer only while one of its own
-    clients is. It says so by empty writes: the first, before any other, means "I only hold this open";
-    after that one means "I have written all".
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._fresh = True
-        self._counted = True
-        session.writer_came()
-
-    def write(self, data: bytes) -> Maybe[int]:
-        session = self._session
-        session.alive()
-        if data:
-            self._fresh = False
-            if not self._counted:
-                self._counted = True
-                session.writer_came()
-            return session.work.write(data)
-        if self._fresh:
-            self._fresh = self._counted = False
-            session.writer_waits()
-        else:
-            self.close()
-            session.end_unwritten()
-        return 0
-
-    def close(self) -> None:
-        if self._counted:
-            self._counted = False
-            self._session.writer_left()
-
-
-class Input(SessionFile):
-    """stdin: what is written goes to the tasks; when the last writer closes, they see the end."""
-
-    counts = True
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session, "stdin", 0o222)
-
-    def open(self, c: Chan, mode: int) -> Chan | None:
-        super().open(c, mode)
-        c.dirpos = _Writer(self.session)
-        return None
-
-    def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
-        writer: _Writer = c.dirpos
-        return writer.write(bytes(data))
-
-    def close(self, c: Chan) -> None:
-        super().close(c)
-        c.dirpos.close()
-
-
-class Stdio(Output):
-    """stdio: reads as stdout, writes as stdin."""
-
-    counts = False
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session, "stdio", 0o660)
-
-    def open(self, c: Chan, mode: int) -> Chan | None:
-        super().open(c, mode)
-        if access_needed(mode) & AWRITE:
-            c.dirpos = _Writer(self.session)
-        return None
-
-    def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
-        writer: _Writer = c.dirpos
-        return writer.write(bytes(data))
-
-    def close(self, c: Chan) -> None:
-        super().close(c)
-        if c.dirpos is not None:
-            c.dirpos.close()
-
-
-FILES: dict[str, Callable[[Session], File]] = {
-    "args": Args,
-    "ctl": Ctl,
-    "env": Env,
-    "ns": Ns,
-    "status": lambda session: Report(session, "status", session.status),
-    "stderr": lambda session: Output(session, "stderr", 0o444),
-    "stdin": Input,
-    "stdio": Stdio,
-    "stdout": lambda session: Output(session, "stdout", 0o444),
-    "wait": lambda session: Report(session, "wait", session.wait, counts=True),
-}
-"""The files of a session, and how each is made."""

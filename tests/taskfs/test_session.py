@@ -11,7 +11,8 @@ import pytest
 from nsh import errors
 from nsh.kern.proc import RFNOTEG
 from nsh.p9.const import ORDWR, OWRITE
-from taskfs import gather, hosts, session
+from taskfs import gather, session
+from taskfs.child import Child
 from tests.taskfs.world import SESSION_FILES, until, world
 
 
@@ -353,9 +354,9 @@ async def test_the_children_that_are_asked_for_their_status_at_a_time_are_bounde
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = most = 0
-    real = hosts.Child.status
+    real = Child.status
 
-    async def counted(child: hosts.Child) -> str:
+    async def counted(child: Child) -> str:
         nonlocal asked, most
         asked += 1
         most = max(most, asked)
@@ -364,7 +365,7 @@ async def test_the_children_that_are_asked_for_their_status_at_a_time_are_bounde
         return await real(child)
 
     monkeypatch.setattr(gather, "ASKED", 5)
-    monkeypatch.setattr(hosts.Child, "status", counted)
+    monkeypatch.setattr(Child, "status", counted)
     async with world() as w:
         s = await w.team(40)
         assert len((await w.cat(f"{s}/status")).splitlines()) == 40
