@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nsh.rc.session import Options
 
-USAGE = """usage: nsh [-exils] [-n namespace] [--debug] [file [arg ...]]
-       nsh [-exils] [-n namespace] -c command [arg ...]
+USAGE = """usage: nsh [-Dexils] [-n namespace] [--debug] [file [arg ...]]
+       nsh [-Dexils] [-n namespace] -c command [arg ...]
+       nsh 9p [option ...] command [arg ...]
        nsh replay [-kv] [--update] [--timeout seconds] transcript
        nsh --version | --help"""
 
-FLAGS = "exils"
+FLAGS = "Dexils"
 
 
 class Usage(Exception):
@@ -35,6 +36,10 @@ def main(argv: list[str] | None = None) -> int:
         from nsh.replay import main as replay
 
         return replay(args[1:])
+    if args[:1] == ["9p"]:
+        from nsh.tool import run
+
+        return run("9p", args[1:])
     debug = args[:1] == ["--debug"]
     try:
         options = _options(args[debug:])

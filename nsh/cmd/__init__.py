@@ -20,7 +20,7 @@ from nsh.kern.proc import Proc
 Main = Callable[[Proc, list[str]], Coroutine[Any, Any, str | None]]
 
 # commands whose names are no Python names; every other module of this package is called as it is named
-_SPELLED = {"9pfuse": "ninepfuse"}
+_SPELLED = {"9p": "ninep", "9pfuse": "ninepfuse"}
 _NOT_COMMANDS = {"arg", "child", "files", "nsgraph"}
 
 # commands whose usage line begins with a capital, as Inferno's do

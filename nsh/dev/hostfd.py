@@ -25,7 +25,7 @@ from typing import TypeVar
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, Path
 from nsh.kern.dev import Device
-from nsh.kern.proc import System
+from nsh.kern.proc import Proc, System
 from nsh.p9.const import ORDWR, OREAD, OWRITE
 from nsh.p9.stat import Dir, Qid
 
@@ -229,6 +229,18 @@ class HostFdDevice(Device):
         c = Chan(self, Qid(0, 0, self._opened), Path(None, name or f"#f/{fd}"), HostFd(fd, own))
         c.mode = mode
         return c
+
+    def inherit(self, p: Proc) -> None:
+        """Give a freshly booted process the descriptors 0, 1 and 2 of this program, where they are open."""
+        import fcntl
+
+        for fd in range(3):
+            try:
+                there = not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_PATH  # else we were started without it
+            except OSError:
+                continue
+            if there:
+                p.fgrp.put(fd, self.chan(fd, f"/fd/{fd}", own=False))
 
     def pipe(self) -> tuple[Chan, Chan]:
         """Both ends of a new pipe of the host: the one to read from, the one to write to."""

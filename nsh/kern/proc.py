@@ -29,6 +29,7 @@ from nsh.kern.env import Egrp
 from nsh.kern.fgrp import Fgrp
 from nsh.kern.pgrp import Pgrp
 from nsh.kern.qidmap import QidMap
+from nsh.kern.stream import Stream
 from nsh.kern.sys import Syscalls
 from nsh.p9.const import ORDWR
 
@@ -246,7 +247,8 @@ class System:
     is then imported when the device is first attached. ``eve``: the user who owns the devices.
     ``shell``: runs a command text as a process, for those who are given commands (mount, styxlisten).
     ``qids``: how qids look to clients of exports;
-    ``ndb``: a file that says which addresses there are, and where; None: the real network.
+    ``ndb``: a file that says which addresses there are, and where; None: the real network;
+    ``tap``: is given every Stream that is to carry 9P, and returns the one to use; None: leave it.
     """
 
     def __init__(self, devices: DeviceTable, eve: str = "") -> None:
@@ -254,6 +256,7 @@ class System:
         self.boottime = int(time.time())
         self.shell: Callable[[Proc, str], Coroutine[Any, Any, str]] | None = None
         self.ndb: str | None = None
+        self.tap: Callable[[Stream], Stream] | None = None
         self.qids = QidMap()
         self.procs: dict[int, Proc] = {}
         self._classes: dict[str, str | type[Device]] = dict(devices)

@@ -164,4 +164,6 @@ async def write_all(c: Chan, data: bytes) -> None:
 def stream(c: Chan) -> Stream:
     """The open Chan ``c`` as a Stream; the Stream owns the reference from now on."""
     own = c.dev.stream(c)
-    return own if own is not None else ChanStream(c)
+    flow = own if own is not None else ChanStream(c)
+    tap = c.dev.system.tap
+    return flow if tap is None else tap(flow)
