@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from nsh.cmd.arg import parse
 from nsh.cmd.files import Complaints, Identity, compact, join, read_directory
+from nsh.dev.host import host_path
+from nsh.kern.chan import Chan
+from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
 from nsh.p9.stat import Dir
 
@@ -26,7 +30,7 @@ async def main(p: Proc, argv: list[str]) -> str:
         error = await removal.remove(name)
         if error is None:
             continue
-        if "r" in options and _worth_emptying(error) and await _is_directory(p, name):
+        if "r" in options and await _is_directory(p, name) and await removal.may_empty(name, error):
             await removal.empty(name)
         else:
             await removal.complain(name, error)
@@ -40,13 +44,10 @@ async def _is_directory(p: Proc, name: str) -> bool:
         return False
 
 
-def _worth_emptying(error: OSError) -> bool:
-    """Can a directory that was not removed for this reason be removed when it is empty?
-
-    Where permission is missing it cannot. It may also be a symbolic link of the host that one may not
-    remove, and what it leads to must not be emptied.
-    """
-    return not isinstance(error, PermissionError)
+def _is_link(c: Chan) -> bool:
+    """Has ``c`` the name of a symbolic link of the host?"""
+    path = host_path(c)
+    return path is not None and os.path.islink(path)
 
 
 class Removal:
@@ -65,6 +66,20 @@ class Removal:
             return e
         return None
 
+    async def may_empty(self, name: str, error: OSError) -> bool:
+        """Is it a directory to be emptied, that was not removed because of ``error``?
+
+        Where permission is missing it may be a symbolic link that one may not remove, and what that leads to
+        must not be emptied. A server does not say whether it is one.
+        """
+        if not isinstance(error, PermissionError):
+            return True
+        try:
+            c = await namec(self._p, name, Access.ACCESS)
+        except OSError:
+            return False
+        return c.dev is not self._p.system.device("M") and not _is_link(c)
+
     async def complain(self, name: str, error: object) -> None:
         if not self._quiet:
             await self._complaints.say(f"{name}: {error}")
@@ -82,7 +97,7 @@ class Removal:
             if d is not None:
                 path = join(level.name, d.name)
                 error = await self.remove(path)
-                if error is not None and d.isdir and _worth_emptying(error):
+                if error is not None and d.isdir and await self.may_empty(path, error):
                     await self._enter(path, stack)
                 elif error is not None:
                     await self.complain(path, error)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+import pytest
 
 from nsh.kern.mnt import MAFTER, MCREATE, MREPL
 from nsh.p9.const import DMDIR
 from nsh.p9.stat import Dir
 from tests.cmd.session import Result, session
-from tests.kern.world import content, listing
+from tests.kern.world import content, listing, world
+from tests.net.peers import Host, command
 
 # --- mkdir, touch ------------------------------------------------------------------------------
 
@@ -192,12 +196,50 @@ async def test_rm_r_takes_links_away_and_not_what_they_lead_to(tmp_path: Path) -
     assert os.listdir(tmp_path) == ["precious"] and os.listdir(tmp_path / "precious") == ["file"]
 
 
-async def test_rm_r_leaves_what_it_may_not_remove() -> None:
-    s = await session("d/", "d/e/", "d/e/f")
+async def test_rm_r_empties_a_directory_that_it_may_not_remove() -> None:
+    s = await session("d/", "d/e/", "d/e/f", "d/g")
     await s.p.wstat("/mnt/d", Dir.dont_touch(mode=DMDIR | 0o555))
     result = await s.run("rm", "-r", "d")
-    assert result.err == "rm: d/e: permission denied\nrm: d: directory not empty\n"
-    assert await content(s.p, "/mnt/d/e/f") == "f"
+    assert result.err == "".join(
+        f"rm: {name}: {why}\n"
+        for name, why in (
+            ("d/g", "permission denied"),
+            ("d/e", "permission denied"),
+            ("d", "directory not empty"),
+        )
+    )
+    assert await listing(s.p, "/mnt/d/e") == []
+
+
+async def test_rm_r_follows_no_link_of_the_host_that_it_may_not_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+
+    def refuse(path: str) -> None:
+        raise PermissionError(errno.EACCES, "no", path)
+
+    s = await session()
+    monkeypatch.setattr(os, "unlink", refuse)
+    monkeypatch.setattr(os, "rmdir", refuse)
+    result = await s.run("rm", "-r", f"#U{tmp_path}/link", f"#U{tmp_path}/precious")
+    monkeypatch.undo()
+    names = ("link", "precious/file", "precious")
+    assert result.err == "".join(f"rm: #U{tmp_path}/{name}: permission denied\n" for name in names)
+    assert os.listdir(tmp_path / "precious") == ["file"]
+
+
+async def test_rm_r_does_not_empty_what_a_server_refuses_to_remove() -> None:
+    host = await Host.start(await world("d/", "d/f", "e/", "e/f"), "/mnt")
+    await host.p.wstat("/mnt", Dir.dont_touch(mode=DMDIR | 0o555))
+    s = await session("m/")
+    assert await command(s.p, "mount", "-A", host.address, "/mnt/m") == ("", "")
+    assert (await s.run("rm", "-r", "m/d")).err == "rm: m/d: permission denied\n"
+    assert await listing(host.p, "/mnt/d") == ["f"]
+    s.p.exit()
+    await host.stop()
 
 
 async def test_cp_r_skips_a_fifo_of_the_host(tmp_path: Path) -> None:
