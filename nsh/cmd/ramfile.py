@@ -11,10 +11,12 @@ from nsh.kern.mnt import MBEFORE
 from nsh.kern.proc import Proc
 
 USAGE = "path [data]"
+LIMIT = 1 << 26
+"""Bytes that a file may hold, holes included; memfs(1) is for more."""
 
 
 class RamFile(File):
-    """Bytes that a write at offset 0 replaces and a later one continues."""
+    """Bytes that a write at offset 0 replaces all of, and a later one a part."""
 
     def __init__(self, name: str, content: bytes) -> None:
         super().__init__(name, 0o666)
@@ -24,7 +26,10 @@ class RamFile(File):
         return self._content[offset : offset + count]
 
     def write(self, c: Chan, data: bytes, offset: int) -> int:
-        self._content = self._content[:offset].ljust(offset, b"\0") + data
+        if offset + len(data) > LIMIT:
+            raise errors.Enospace()
+        rest = self._content[offset + len(data) :] if offset else b""
+        self._content = self._content[:offset].ljust(offset, b"\0") + data + rest
         return len(data)
 
     def length(self) -> int:
@@ -40,7 +45,10 @@ class RamFile(File):
 async def main(p: Proc, argv: list[str]) -> str:
     if len(argv) not in (2, 3):
         raise Usage(USAGE)
-    directory, slash, name = argv[1].rpartition("/")
+    path = argv[1].rstrip("/") or argv[1]
+    if not path:
+        raise errors.Eemptyname()
+    directory, slash, name = path.rpartition("/")
     data = "".join(argv[2:]).encode("utf-8", "surrogateescape")
     directory = directory or slash or "."
     node = RamFile(name, data)
