@@ -34,7 +34,7 @@ async def main(p: Proc, argv: list[str]) -> str:
         raise Usage(USAGE)
     status = ""
     for name in names:
-        texts = [text for page, number, text in _pages() if page == name and section in ("", number)]
+        texts = _entries(name, section)
         if not texts:
             await complain(p, f"man: {name}: no manual entry")
             status = "no manual entry"
@@ -43,14 +43,26 @@ async def main(p: Proc, argv: list[str]) -> str:
     return status
 
 
+def _entries(name: str, section: str) -> list[str]:
+    """The pages called ``name``; where there is none, those with it among the names of their summary."""
+    pages = [(page, text) for page, number, text in _pages() if section in ("", number)]
+    found = [text for page, text in pages if page == name]
+    return found or [text for _, text in pages if name in _summary(text).partition(" - ")[0].split(", ")]
+
+
 async def _find(p: Proc, words: list[str]) -> str:
-    """Print the summaries that have all ``words``."""
+    """Print the summaries that have all ``words``; where none has, those of pages that have them."""
     if not words:
         raise Usage(USAGE)
-    lines = [f"{_summary(text)} ({number})" for _, number, text in _pages()]
-    found = [line for line in lines if all(word.lower() in line.lower() for word in words)]
+    pages = [(f"{_summary(text)} ({number})", text) for _, number, text in _pages()]
+    found = [line for line, _ in pages if _has(line, words)]
+    found = found or [line for line, text in pages if _has(render(text), words)]
     await p.print("".join(line + "\n" for line in found))
     return "" if found else "no manual entry"
+
+
+def _has(text: str, words: list[str]) -> bool:
+    return all(word.lower() in text.lower() for word in words)
 
 
 def _pages() -> Iterator[tuple[str, str, str]]:

@@ -100,10 +100,20 @@ async def test_a_section_can_be_asked_for() -> None:
     assert (await s.run("man", "1", "ram")).status == "no manual entry"
 
 
+async def test_a_builtin_is_found_on_the_page_that_names_it() -> None:
+    s = await session()
+    for name in ("rfork", "~", "rc"):
+        assert (await s.out("man", name)).startswith("RC(1)")
+    assert (await s.run("man", "3", "rfork")).status == "no manual entry"
+
+
 async def test_pages_are_found_by_words_of_their_summary() -> None:
     s = await session()
     assert (
         await s.out("man", "-k", "standard", "several") == "tee - copy standard input to several files (1)\n"
+    )
+    assert await s.out("man", "-k", "dead mount") == (
+        "mount - let the files of a server be seen at a name (1)\n"
     )
     assert (await s.run("man", "-k", "no such word")).status == "no manual entry"
 
