@@ -16,7 +16,8 @@ from nsh.cmd.arg import Usage, parse
 from nsh.cmd.files import Complaints
 from nsh.kern.proc import Proc
 
-USAGE = "[-g | -signal] pid|command ..."
+USAGE = "[-g] pid|module [...]"
+USAGE_SIGNAL = "-signal pid ..."
 
 _NOBODY = (1 << 31) - 1
 """A number that no process has, and no signal."""
@@ -37,18 +38,24 @@ async def main(p: Proc, argv: list[str]) -> str:
     for word in options.args:
         found = _processes(p, word)
         if not found:
-            why = f"cannot kill {word}: {errors.Enoproc.text}" if word.isdecimal() else f"cannot find {word}"
-            await complaints.say(why)
+            await complaints.say(_not_found(word))
         for victim in found:
             if p.user not in (victim.user, p.system.eve):
                 await complaints.say(f"cannot kill {victim.pid}: {errors.Eperm.text}")
                 continue
             victims.update(dict.fromkeys(_group(victim, p) if "g" in options else [victim]))
         if found and not word.isdecimal():
-            await p.print(" ".join(str(victim.pid) for victim in found) + "\n")
+            await p.print("".join(f"{victim.pid} " for victim in found) + "\n")
     for victim in victims:
         victim.kill()
     return "" if victims else "nothing killed"
+
+
+def _not_found(word: str) -> str:
+    """The complaint about a word that means no process: what begins with a digit was to be a number."""
+    if word[0] in "0123456789":
+        return f"cannot open /prog/{word}/ctl: '/prog/{word}' file does not exist"
+    return f"cannot find {word}"
 
 
 def _signal(word: str) -> int | None:
@@ -68,7 +75,7 @@ def _number(word: str) -> int:
 async def _send(p: Proc, signal: int, pids: list[str]) -> str:
     """Send a signal to processes of nsh or, if there are none of these numbers, of the host."""
     if not pids or not all(pid.removeprefix("-").isdecimal() for pid in pids):
-        raise Usage(USAGE)
+        raise Usage(USAGE_SIGNAL)
     status = ""
     for pid in pids:
         victim = p.system.find(_number(pid)) if pid.isdecimal() else None

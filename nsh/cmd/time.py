@@ -23,5 +23,10 @@ async def main(p: Proc, argv: list[str]) -> str:
     loaded = time.monotonic()
     status = await call(p, words)
     end = time.monotonic()
-    await complain(p, f"{loaded - begin:.4g}l {end - loaded:.4g}r {end - begin:.4g}t")
+    await complain(p, f"{seconds(loaded - begin)}l {seconds(end - loaded)}r {seconds(end - begin)}t")
     return status
+
+
+def seconds(duration: float) -> str:
+    """Whole milliseconds in four digits, as Inferno has them; but never with an exponent."""
+    return f"{round(duration, 3):.4g}" if duration < 9999 else f"{duration:.0f}"
