@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -135,6 +136,10 @@ class File:
         length = 0 if self.directory else self.length()
         return Dir(ord(dev.letter), 0, self.qid, mode, t, t, length, self.name, uid, self.gid or uid, uid)
 
+    def packed(self, dev: Device) -> bytes:
+        """The Dir, packed, as the directory that it is in lists it."""
+        return self.stat(dev).pack()
+
 
 class Text(File):
     """A file whose content is made by a function when reading starts, and stays until offset 0 is read.
@@ -246,6 +251,13 @@ class Directory(File):
         """Take a node out of the directory, if it is there."""
         self._entries.pop(name, None)
 
+    def rename(self, entry: File, name: str) -> None:
+        """Give a node of the directory another name; it keeps its place. Errors: `Eexist`."""
+        if name != entry.name and name in self._entries:
+            raise errors.Eexist()
+        entry.name = name
+        self._entries = {node.name: node for node in self._entries.values()}
+
     def lookup(self, name: str) -> Maybe[File]:
         """The node called ``name``. Errors: `Enonexist`."""
         try:
@@ -269,30 +281,37 @@ class DirReader:
     back to 0, which the owner answers with a new reader.
     """
 
-    __slots__ = ("_ahead", "_offset", "_packed")
+    __slots__ = ("_have", "_offset", "_packed", "_ready")
 
     def __init__(self, packed: Iterator[bytes]) -> None:
         self._packed = packed
-        self._ahead = b""
+        self._ready: list[bytes] = []  # taken from there, a batch at a time, and not yet handed out
+        self._have = 0  # their bytes
         self._offset = 0
 
     def read(self, count: int, offset: int) -> bytes:
         """As many entries as fit into ``count`` bytes. Errors: `Edirseek`, `Ecount`."""
         if offset != self._offset:
             raise errors.Edirseek()
-        parts: list[bytes] = []
-        room = count
-        entry = self._ahead or next(self._packed, b"")
-        while entry and len(entry) <= room:
-            parts.append(entry)
-            room -= len(entry)
-            entry = next(self._packed, b"")
-        self._ahead = entry
-        if entry and not parts:
+        ready = self._ready
+        while self._have < count and (batch := list(itertools.islice(self._packed, _BATCH))):
+            ready += batch
+            self._have += sum(map(len, batch))
+        if self._have <= count:
+            fitting = len(ready)
+        else:
+            fitting = bisect_right(list(itertools.accumulate(map(len, ready))), count)
+        if ready and not fitting:
             raise errors.Ecount()
-        data = b"".join(parts)
+        data = b"".join(ready[:fitting])
+        del ready[:fitting]
+        self._have -= len(data)
         self._offset += len(data)
         return data
+
+
+_BATCH = 256
+"""Entries that a `DirReader` packs in one go."""
 
 
 class Device:
@@ -318,6 +337,8 @@ class Device:
     """May a process attach it by name after RFNOMNT? (section 2 of the name space rules)"""
     fresh: ClassVar[bool] = False
     """Does each attach without a name make a new tree? Then none of them can be named again."""
+    remote: ClassVar[bool] = False
+    """Does a walk cost messages to a server? Then none is repeated only to learn why it failed."""
     small_qids: ClassVar[bool] = True
     """All qid.path values of this device are below 2**48, so an export need not look at them."""
 
@@ -341,9 +362,10 @@ class Device:
         return Path(None, f"#{self.letter}{spec}")
 
     def attach(self, spec: str) -> Maybe[Chan]:
-        """The root of the tree that ``spec`` names. Errors: `Ebadspec`."""
-        if spec:
-            raise errors.Ebadspec()
+        """The root of the tree that ``spec`` names. A device with one tree, as this one, ignores it.
+
+        The path is without a spec that is ignored, so that the tree has one name. Errors: `Ebadspec`.
+        """
         return Chan(self, self.root.qid, self.rootpath(), self.root)
 
     def walk(self, c: Chan, names: list[str]) -> Maybe[tuple[Chan | None, list[Qid]]]:
@@ -446,7 +468,7 @@ class Device:
 
     def read_directory(self, c: Chan, node: Directory, count: int, offset: int) -> bytes:
         if offset == 0 or c.dirpos is None:
-            c.dirpos = DirReader(entry.stat(self).pack() for entry in list(node.entries()))
+            c.dirpos = DirReader(entry.packed(self) for entry in list(node.entries()))
         reader: DirReader = c.dirpos
         return reader.read(count, offset)
 
@@ -485,6 +507,25 @@ class Device:
     def fileno(self, c: Chan) -> int | None:
         """The host's descriptor behind the open Chan, for a host program to inherit, where there is one."""
         return None
+
+
+def change_name_and_mode(c: Chan, d: Dir) -> None:
+    """wstat(2) of a node that has no times: its owner changes name and mode, and may touch it in vain.
+
+    Errors: `Eperm`, `Eexist`.
+    """
+    node: File = c.aux
+    changes = d.touched() - {"mtime", "atime"}
+    if changes - {"name", "mode"} or node.parent is None:
+        raise errors.Eperm()
+    if up().user not in (node.uid or c.dev.eve, c.dev.eve):
+        raise errors.Eperm()
+    if "mode" in changes and d.mode & ~0o777:
+        raise errors.Eperm()
+    if "name" in changes:
+        node.parent.rename(node, d.name)
+    if "mode" in changes:
+        node.perm = d.mode
 
 
 def as_bytes(content: str | bytes) -> bytes:

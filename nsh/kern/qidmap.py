@@ -23,6 +23,7 @@ _TREES = 0xFFFF
 _SIZE = struct.Struct("<H")
 _PATH = struct.Struct("<Q")
 _PATH_AT = 2 + 2 + 4 + 1 + 4  # where qid.path is in a packed stat record (stat(5))
+_REST_AT = _PATH_AT + _BITS // 8
 
 
 class QidMap:
@@ -39,10 +40,13 @@ class QidMap:
 
     def path(self, c: Chan, path: int) -> int:
         """What stands for ``path`` of the tree that ``c`` is in."""
-        number = self._trees.setdefault((c.dev, c.instance, path >> _BITS), len(self._trees))
+        number = self._number(c, path >> _BITS)
         if number < _TREES:
             return number << _BITS | path & _MASK
         return _TREES << _BITS | self._singles.setdefault((number, path), len(self._singles))
+
+    def _number(self, c: Chan, rest: int) -> int:
+        return self._trees.setdefault((c.dev, c.instance, rest), len(self._trees))
 
     def qid(self, c: Chan) -> Qid:
         """The qid of ``c`` as others see it."""
@@ -59,8 +63,21 @@ class QidMap:
 
     def entries(self, c: Chan, data: bytes) -> bytes:
         """Packed directory entries that were read from ``c``, with their qids as others see them."""
-        if c.dev.small_qids and self._trees.get((c.dev, c.instance, 0)) == 0:
+        number = self._number(c, 0)
+        if not c.dev.small_qids or number >= _TREES:
+            return self._entries(c, data)
+        if number == 0:
             return data
+        out = bytearray(data)
+        rest = _SIZE.pack(number)  # what is above the low 48 bits
+        at = 0
+        while at < len(out):
+            out[at + _REST_AT : at + _REST_AT + 2] = rest
+            at += 2 + (out[at] | out[at + 1] << 8)
+        return bytes(out)
+
+    def _entries(self, c: Chan, data: bytes) -> bytes:
+        """The same where each entry may have another number."""
         out = bytearray(data)
         at = 0
         while at < len(out):
