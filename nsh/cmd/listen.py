@@ -1,26 +1,20 @@
 """listen: run a command for everybody who connects to an address."""
 
 from nsh.cmd import Fail, complain
-from nsh.cmd.arg import Usage, parse
+from nsh.cmd.arg import Options, Usage, parse
 from nsh.cmd.child import command_text, shell, unwrap
 from nsh.kern.chan import Chan
 from nsh.kern.proc import RFENVG, RFFDG, Proc
 from nsh.net import serve
-from nsh.net.dial import address, announce
+from nsh.net.dial import Address, address, announce
 from nsh.net.ip import Data
 
-USAGE = "[-i {initscript}] [-Ast] [-k keyfile] [-a alg]... [-v] addr command [arg...]"
+USAGE = "[-i {initscript}] [-Ast] [-k keyfile] [-a alg]... addr command [arg...]"
 
 
 async def main(p: Proc, argv: list[str]) -> str:
-    options = parse(argv, "i:Astk:a:v", USAGE)
-    if len(options.args) < 2:
-        raise Usage(USAGE)
-    where, *command = options.args
-    target = address(where, net="tcp")
-    if "A" not in options and target.net != "unix":
-        advice = "use -A to serve them without, or a unix! address"
-        raise Fail("bad keyfile", f"no key to authenticate callers with; {advice}")
+    options, target, command = asked(argv, "i:Astk:f:a:v", USAGE)
+    refuse_unknown(options, target, "bad keyfile", "callers")
     run = shell(p)
     try:
         listener = await announce(p.system, str(target))
@@ -35,7 +29,26 @@ async def main(p: Proc, argv: list[str]) -> str:
 
     if init := options.value("i"):
         await run(p, unwrap(init))
-    server = serve.listen(p, argv, listener, welcome)
+    return await stay(options, serve.listen(p, argv, listener, welcome))
+
+
+def asked(argv: list[str], letters: str, usage: str) -> tuple[Options, Address, list[str]]:
+    """The options, the address and the command that listen or styxlisten was given. Raises `Usage`."""
+    options = parse(argv, letters, usage)
+    if len(options.args) < 2:
+        raise Usage(usage)
+    return options, address(options.args[0], net="tcp"), options.args[1:]
+
+
+def refuse_unknown(options: Options, target: Address, status: str, whom: str) -> None:
+    """Refuse to serve those who need not say who they are, unless that is asked for. Raises `Fail`."""
+    if "A" not in options and target.net != "unix":
+        advice = "use -A to serve them without, or a unix! address"
+        raise Fail(status, f"no key to authenticate {whom} with; {advice}")
+
+
+async def stay(options: Options, server: Proc) -> str:
+    """Let it serve; with -s until it ends, whose status is returned."""
     server.authenticated = "A" not in options
     return await server.wait() if "s" in options else ""
 

@@ -4,30 +4,24 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from nsh.cmd import Fail, complain
-from nsh.cmd.arg import Usage, parse
 from nsh.cmd.child import command_text
 from nsh.cmd.export import exported
+from nsh.cmd.listen import asked, refuse_unknown, stay
 from nsh.cmd.mount import run_server
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan
 from nsh.kern.proc import Proc
 from nsh.kern.stream import stream
 from nsh.kern.sys import MountDriver
-from nsh.net.dial import address, announce
+from nsh.net.dial import announce
 from nsh.net.serve import Server, listen
 
 USAGE = "[-a alg]... [-Atsv] [-k keyfile] address cmd [arg...]"
 
 
 async def main(p: Proc, argv: list[str]) -> str:
-    options = parse(argv, "a:Atsvk:f:", USAGE)
-    if len(options.args) < 2:
-        raise Usage(USAGE)
-    where, *command = options.args
-    target = address(where, net="tcp")
-    if "A" not in options and target.net != "unix":
-        advice = "use -A to serve them without, or a unix! address"
-        raise Fail("error", f"no key to authenticate clients with; {advice}")
+    options, target, command = asked(argv, "a:Atsvk:f:", USAGE)
+    refuse_unknown(options, target, "error", "clients")
     try:
         listener = await announce(p.system, str(target))
     except OSError as e:
@@ -55,8 +49,7 @@ async def main(p: Proc, argv: list[str]) -> str:
     server = listen(p, argv, listener, welcome)
     server.atexit(source.close)
     source.atexit(server.kill)
-    server.authenticated = "A" not in options
-    return await server.wait() if "s" in options else ""
+    return await stay(options, server)
 
 
 class Source(Protocol):
