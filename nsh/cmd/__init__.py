@@ -23,8 +23,8 @@ Main = Callable[[Proc, list[str]], Coroutine[Any, Any, str | None]]
 _SPELLED = {"9p": "ninep", "9pfuse": "ninepfuse"}
 _NOT_COMMANDS = {"arg", "child", "files", "nsgraph"}
 
-# commands whose usage line begins with a capital, as Inferno's do
-_CAPITAL = {"cmp", "export", "rm", "tee", "unmount", "xargs"}
+# how usage lines begin where they do not begin as the others, in Inferno
+_USAGE = dict.fromkeys(("cmp", "export", "rm", "tee", "unmount", "xargs"), "Usage: ") | {"cp": "usage: \t"}
 
 
 class Fail(errors.P9Error):
@@ -65,8 +65,7 @@ async def run(main: Main, p: Proc, argv: list[str]) -> str:
     try:
         return await main(p, argv) or ""
     except Usage as e:
-        word = "Usage" if argv[0] in _CAPITAL else "usage"
-        await complain(p, f"{word}: {argv[0]} {e}".rstrip())
+        await complain(p, f"{_USAGE.get(argv[0], 'usage: ')}{argv[0]} {e}".rstrip())
         return "usage"
     except OSError as e:
         text = str(e if isinstance(e, errors.P9Error) else errors.from_os(e))

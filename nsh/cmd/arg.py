@@ -24,14 +24,15 @@ class Options:
         return [v for given, v in self.letters if given == letter]
 
 
-def parse(argv: list[str], letters: str, usage: str) -> Options:
+def parse(argv: list[str], letters: str, usage: str, dash: bool = False) -> Options:
     """Take the options off ``argv[1:]``; ``letters`` are those allowed, one with ``:`` takes a value.
 
-    ``--`` ends them, and so does a lone ``-``. Raises `Usage` with ``usage``.
+    ``--`` ends them, and so does a lone ``-``, unless with ``dash`` it is an option that asks for nothing.
+    Raises `Usage` with ``usage``.
     """
     found: list[tuple[str, str]] = []
     args = argv[1:]
-    while args and args[0].startswith("-") and args[0] != "-":
+    while args and args[0].startswith("-") and (dash or args[0] != "-"):
         word = args.pop(0)
         if word == "--":
             break

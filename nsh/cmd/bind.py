@@ -5,7 +5,7 @@ from nsh.cmd.arg import Options, Usage, parse
 from nsh.kern.mnt import MAFTER, MBEFORE, MCREATE, MREPL
 from nsh.kern.proc import Proc
 
-USAGE = "[-a|-b|-c|-ac|-bc] [-qu] source target"
+USAGE = "[-a|-b|-c|-ac|-bc] [-q] source target"
 
 
 def flags(options: Options) -> int:
@@ -15,7 +15,7 @@ def flags(options: Options) -> int:
 
 
 async def main(p: Proc, argv: list[str]) -> str:
-    options = parse(argv, "abcqu", USAGE)
+    options = parse(argv, "abcqu", USAGE, dash=True)
     if len(options.args) != 2 or ("a" in options and "b" in options):
         raise Usage(USAGE)
     source, target = options.args

@@ -7,7 +7,7 @@ from nsh.cmd.arg import Usage, parse
 from nsh.cmd.files import READSIZE
 from nsh.kern.proc import Proc
 
-USAGE = "[-lsL] file1 file2 [offset1 [offset2]]"
+USAGE = "[-lsL] file1 file2 [offset1 [offset2] ]"
 
 
 class ReadError(Exception):

@@ -1,5 +1,6 @@
 """export: serve a part of the name space, over a connection that is already there."""
 
+from nsh import errors
 from nsh.cmd import Fail
 from nsh.cmd.arg import Usage, parse
 from nsh.kern.chan import Chan
@@ -18,6 +19,8 @@ async def main(p: Proc, argv: list[str]) -> str:
         raise Usage(USAGE)
     connection = await _connection(p, *options.args[1:])
     try:
+        if connection.mode & 3 != ORDWR:
+            raise Fail("export", f"can't export: {errors.Ebadusefd.text}")
         root = await exported(p, options.args[0])
         server = Server(p, root, stream(connection))
     except OSError:

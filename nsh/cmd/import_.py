@@ -13,7 +13,7 @@ from nsh.kern.proc import Proc
 from nsh.net import dial
 from nsh.p9.const import ORDWR
 
-USAGE = "[-a|-b] [-cA] [-e enc digest] [-k keyspec] host file [localfile]"
+USAGE = "[-a|-b] [-c] [-e enc digest] host file [localfile]"
 FACTOTUM = "/mnt/factotum/rpc"
 
 

@@ -14,7 +14,7 @@ from nsh.kern.proc import Proc
 from nsh.p9.const import DMAPPEND, DMAUTH, DMDIR, DMEXCL, DMTMP, QTDIR
 from nsh.p9.stat import Dir
 
-USAGE = "[-cdeklmnpqrstuFT] [file ...]"
+USAGE = "[-delmnpqrstucFT] [files]"
 
 
 class Entry(NamedTuple):

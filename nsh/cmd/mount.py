@@ -1,21 +1,24 @@
 """mount: let the files of a 9P server be seen at a name."""
 
 from nsh.cmd import Fail
-from nsh.cmd.arg import Usage, parse
+from nsh.cmd.arg import Options, Usage, parse
 from nsh.cmd.bind import flags
 from nsh.cmd.child import shell
+from nsh.cmd.dial import call
 from nsh.kern.chan import Chan
 from nsh.kern.proc import RFFDG, Proc
 from nsh.net import dial
 from nsh.p9.const import ORDWR
 
-USAGE = "[-a|-b] [-cA9] [-C cryptoalg] [-k keyfile] [-q] net!addr|file|{command} mountpoint [spec]"
+USAGE = "[-a|-b] [-coA9] [-C cryptoalg] [-k keyfile] [-q] net!addr|file|{command} mountpoint [spec]"
 
 
 async def main(p: Proc, argv: list[str]) -> str:
-    options = parse(argv, "abcA9C:k:f:q", USAGE)
+    options = parse(argv, "abcoA9C:k:f:qv", USAGE)
     if len(options.args) not in (2, 3):
         raise Usage(USAGE)
+    if "o" in options:
+        _refuse_old(options)
     server, target, *spec = options.args
     fd = p.fgrp.new(await connect(p, server, "9fs" if "9" in options else "styx", "A" in options))
     try:
@@ -27,6 +30,13 @@ async def main(p: Proc, argv: list[str]) -> str:
     finally:
         p.close(fd)
     return ""
+
+
+def _refuse_old(options: Options) -> None:
+    """-o asks for the protocol that Inferno spoke until 1995. Raises `Fail`."""
+    if "9" in options:
+        raise Fail("usage", "cannot combine -o and -9 options")
+    raise Fail("error", "the Styx of 1995 is not spoken here")
 
 
 async def connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
@@ -48,7 +58,7 @@ async def connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
             return c
     address = dial.address(server, service=service)
     try:
-        c = await dial.call(p, str(address))
+        c = await call(p, address)
     except OSError as e:
         raise Fail("dial failed", f"can't dial {address}: {e}") from None
     if not unasked and address.net != "unix":

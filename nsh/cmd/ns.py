@@ -5,7 +5,8 @@ from nsh.cmd.arg import Options, Usage, parse
 from nsh.kern.proc import Proc
 from nsh.kern.recipe import recipe
 
-USAGE = "[-r] [pid]\n       ns -g [dot|mermaid|svg] [pid]"
+USAGE = "[-r] [pid]"
+USAGE_PICTURE = "-g [dot|mermaid|svg] [pid]"
 
 
 async def main(p: Proc, argv: list[str]) -> str:
@@ -38,7 +39,7 @@ async def _picture(p: Proc, options: Options) -> str:
     args = list(options.args)
     form = args.pop(0) if args and args[0] in FORMATS else "svg"
     if len(args) > 1 or "r" in options or not all(word.isdecimal() for word in args):
-        raise Usage(USAGE)
+        raise Usage(USAGE_PICTURE)
     whose = _process(p, *args)
     owner = f"process {whose.pid}, {' '.join(whose.args)}" if args else p.user
     await p.print(graph(whose, f"name space of {owner}", form))

@@ -47,13 +47,13 @@ async def test_a_bind_that_fails_names_the_culprit(source: str, target: str, tex
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["/a"], ["/a", "/b", "/c"], ["-a", "-b", "/a", "/b"], ["-x", "/a", "/b"]]
+    "argv", [[], ["/a"], ["-", "/a"], ["/a", "/b", "/c"], ["-a", "-b", "/a", "/b"], ["-x", "/a", "/b"]]
 )
 async def test_the_usage_of_bind(argv: list[str]) -> None:
     p = await world()
     assert await command(p, "bind", *argv) == (
         "usage",
-        "usage: bind [-a|-b|-c|-ac|-bc] [-qu] source target\n",
+        "usage: bind [-a|-b|-c|-ac|-bc] [-q] source target\n",
     )
 
 

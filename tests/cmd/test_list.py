@@ -88,7 +88,7 @@ async def test_ls_complains_first_and_goes_on() -> None:
         "ls: nosuch: 'nosuch' file does not exist\nls: f/x: 'f' not a directory\n",
         "errors",
     )
-    assert await s.run("ls", "-x") == Result("", "usage: ls [-cdeklmnpqrstuFT] [file ...]\n", "usage")
+    assert await s.run("ls", "-x") == Result("", "usage: ls [-delmnpqrstucFT] [files]\n", "usage")
 
 
 def test_modes_are_shown_in_ten_letters() -> None:

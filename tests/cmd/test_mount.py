@@ -77,6 +77,9 @@ async def test_binds_made_after_the_export_are_seen() -> None:
         (["-A", "foo!h!17", "/mnt"], "mount: can't dial foo!h!17: '/net/foo' file does not exist"),
         (["/mnt/nosuch", "/mnt"], "mount: can't open /mnt/nosuch: '/mnt/nosuch' file does not exist"),
         (["{x}", "/mnt"], "mount: no shell to run a command"),
+        (["-A", "", "/mnt"], "mount: can't dial net!!styx: bad format request"),
+        (["-o9", "x", "/mnt"], "mount: cannot combine -o and -9 options"),
+        (["-ov", "x", "/mnt"], "mount: the Styx of 1995 is not spoken here"),
         (["-A", "x"], f"usage: mount {USAGE}"),
     ],
 )
@@ -254,7 +257,7 @@ async def test_listen_runs_a_command_for_each_caller_at_once() -> None:
 async def test_dial_and_listen_say_what_failed() -> None:
     p = await with_shell()
     assert (await command(p, "dial", "-A", "tcp!127.0.0.1!1", "cat"))[1] == (
-        "dial: cannot dial tcp!127.0.0.1!1:: Connection refused\n"
+        "dial: cannot dial tcp!127.0.0.1!1:: Connection refused (connect 127.0.0.1!1 )\n"
     )
     assert (await command(p, "listen", "-A", "foo!*!17", "cat"))[1] == (
         "listen: failed to announce on 'foo!*!17': '/net/foo' file does not exist\n"
