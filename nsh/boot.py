@@ -6,10 +6,12 @@ bound to their customary places. Everything after it is done with bind and mount
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from nsh import errors
 from nsh.dev import TABLE
 from nsh.kern.dev import Device
 from nsh.kern.mnt import MAFTER, MCREATE, MREPL
@@ -19,6 +21,7 @@ NAMESPACE = (
     ("#U", "/", MAFTER | MCREATE),
     ("#B", "/bin", MREPL),
     ("#c", "/dev", MREPL),
+    ("#U/dev", "/dev", MAFTER),
     ("#e", "/env", MREPL | MCREATE),
     ("#d", "/fd", MREPL),
     ("#I", "/net", MAFTER),
@@ -73,7 +76,7 @@ async def boot(
     """Start a kernel; the returned process stands in the host's current directory, or else in the root.
 
     ``namespace``: source, target and flag of each bind that makes the first name space. A device that is
-    not there is left out. Errors: those of the devices.
+    not there is left out, and so is a source that does not exist. Errors: those of the devices.
     """
     system = System(table if table is not None else devices())
     system.ndb = os.environ.get("NSH_NDB")
@@ -84,7 +87,8 @@ async def boot(
     try:
         for source, target, flag in namespace:
             if source[1] in system.letters():
-                await p.bind(source, target, flag)
+                with contextlib.suppress(errors.Enonexist):
+                    await p.bind(source, target, flag)
         try:
             await p.chdir(os.getcwd())
         except OSError:

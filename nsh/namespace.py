@@ -255,7 +255,7 @@ class Namespace:
         """The entries of a directory.
 
         >>> async with nsh.Namespace() as ns:
-        ...     print([d.uid == ns.proc.user for d in await ns.readdir("/dev") if d.name == "null"])
+        ...     print([d.uid == ns.proc.user for d in await ns.readdir("#c") if d.name == "null"])
         [True]
         """
         return await self._as(self.proc.readdir(str(name)))

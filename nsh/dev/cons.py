@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable
 
+from nsh.dev.fd import Descriptor
 from nsh.kern.chan import Chan, Maybe
 from nsh.kern.dev import Device, Directory, File, Text, up
 
@@ -53,7 +54,7 @@ class Random(Null):
 
 
 class ConsDevice(Device):
-    """`#c`: cons consctl drivers hostowner notquiterandom null random sysname time user zero."""
+    """`#c`: the console, the reader's own descriptors 0, 1 and 2, and the small files."""
 
     letter, name = "c", "cons"
     harmless = False
@@ -71,6 +72,9 @@ class ConsDevice(Device):
             Random("notquiterandom", 0o444),
             Null("null", 0o666),
             Random("random", 0o444),
+            Descriptor("stderr", 2),
+            Descriptor("stdin", 0),
+            Descriptor("stdout", 1),
             Text("sysname", lambda: os.uname().nodename),
             Text("time", lambda: str(time.time_ns() // 1000)),
             Text("user", lambda: up().user),

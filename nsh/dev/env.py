@@ -13,7 +13,6 @@ from nsh.kern.chan import Chan
 from nsh.kern.dev import Device, Directory, File, up
 from nsh.kern.env import VALUEMAX
 from nsh.p9.const import DMDIR, OTRUNC
-from nsh.p9.stat import Dir
 
 
 class Variable(File):
@@ -45,11 +44,6 @@ class Variable(File):
     def remove(self, c: Chan) -> None:
         self._value()
         up().egrp.unset(self.name)
-
-    def wstat(self, c: Chan, d: Dir) -> None:
-        """touch(1) sets times; a variable has none, and nothing else can be changed."""
-        if d.touched() - {"mtime", "atime"}:
-            raise errors.Eperm()
 
 
 class Environment(Directory):

@@ -15,8 +15,12 @@ _LETTERS = {OREAD: "r", OWRITE: "w", ORDWR: "rw"}
 class Descriptor(File):
     """N: opening it gives the open file itself, so what comes after is no file of this device."""
 
+    def __init__(self, name: str, fd: int) -> None:
+        super().__init__(name, 0o666)
+        self._fd = fd
+
     def open(self, c: Chan, mode: int) -> Maybe[Chan | None]:
-        opened = up().fgrp.get(int(self.name))
+        opened = up().fgrp.get(self._fd)
         have, want = opened.mode & 3, mode & 3
         if have != ORDWR and have != want:
             raise errors.Ebadusefd()
@@ -33,7 +37,7 @@ class Descriptors(Directory):
     def _nodes(self, fd: int) -> tuple[File, File]:
         pair = self._known.get(fd)
         if pair is None:
-            pair = Descriptor(str(fd), 0o666), Text(f"{fd}ctl", lambda: describe(fd, up().fgrp.get(fd)))
+            pair = Descriptor(str(fd), fd), Text(f"{fd}ctl", lambda: describe(fd, up().fgrp.get(fd)))
             for node in pair:
                 node.parent = self
             self._known[fd] = pair

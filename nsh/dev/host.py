@@ -265,7 +265,7 @@ class HostDevice(Device):
         if spec not in ("", "*"):
             raise errors.Ebadspec()
         qid = self._qids.qid(os.stat("/"), "/")
-        return Chan(self, qid, self.rootpath(spec), HostFile(self._nodes.root))
+        return Chan(self, qid, self.rootpath(), HostFile(self._nodes.root))
 
     @plan9_errors
     def walk(self, c: Chan, names: list[str]) -> tuple[Chan | None, list[Qid]]:

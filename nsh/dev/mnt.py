@@ -249,6 +249,7 @@ class MntDevice(Device):
     """`#M`: cannot be attached by name, only by mount(2), which calls `connect`."""
 
     letter, name = "M", "mnt"
+    remote = True
     small_qids = False
 
     def __init__(self, system: System) -> None:

@@ -14,7 +14,8 @@ from collections import deque
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe
-from nsh.kern.dev import Device, Directory, File
+from nsh.kern.dev import Device, Directory, File, change_name_and_mode
+from nsh.p9.stat import Dir
 
 QUEUE = 65536
 """Unread bytes from which on a writer waits."""
@@ -134,6 +135,9 @@ class End(File):
     def length(self) -> int:
         return len(self._pipe.queues[self._number])
 
+    def wstat(self, c: Chan, d: Dir) -> None:
+        change_name_and_mode(c, d)
+
 
 class Pipe(Directory):
     """One pipe: the directory with its two ends."""
@@ -162,8 +166,6 @@ class PipeDevice(Device):
     _instances = itertools.count(1)
 
     def attach(self, spec: str) -> Chan:
-        if spec:
-            raise errors.Ebadspec()
         root = Pipe()
         return Chan(self, root.qid, self.rootpath(), root, next(self._instances))
 

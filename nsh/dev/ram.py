@@ -3,9 +3,10 @@
 Every attach of `#R` makes a new, empty tree, which lives as long as somebody refers to it; `#Rname`
 is the tree of that name, the same one every time. memfs(1) mounts such a tree.
 
-A tree keeps the rules of stat(5) and open(5) in full, and Inferno's habits where the manual leaves a
-choice: the root has qid.path 0 and new files have 1, 2, 3, ..., a directory lists its newest entry
-first, and space is counted in blocks of 512 bytes, holes included. What is in a hole takes no memory.
+A tree keeps the rules of stat(5) and open(5) in full, but is as open as Inferno's memfs: to walk in a
+directory takes no permission. Where the manual leaves a choice it has Inferno's habits: the root has
+qid.path 0 and new files have 1, 2, 3, ..., a directory lists its newest entry first, and space is counted
+in blocks of 512 bytes, holes included. What is in a hole takes no memory.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import time
 from collections.abc import Iterable
 
 from nsh import errors
-from nsh.kern.chan import Chan, Maybe, Path
-from nsh.kern.dev import AEXEC, AWRITE, Device, Directory, File, check_permission, plain_perm, up
+from nsh.kern.chan import Chan, Path
+from nsh.kern.dev import AWRITE, Device, Directory, File, check_permission, plain_perm, up
 from nsh.kern.proc import System
 from nsh.p9.const import DMAPPEND, DMDIR, DMEXCL, OEXEC, ORCLOSE, OREAD, OTRUNC, QTFILE
 from nsh.p9.stat import Dir, Qid
@@ -278,10 +279,6 @@ class RamDirectory(RamFile, Directory):
     def __init__(self, tree: Tree, name: str, perm: int, uid: str, gid: str) -> None:
         super().__init__(tree, name, perm, uid, gid)
         self._entries: dict[str, File] = {}
-
-    def lookup(self, name: str) -> Maybe[File]:
-        self.check(AEXEC)
-        return super().lookup(name)
 
     def entries(self) -> Iterable[File]:
         """The newest first; a file keeps its place when it is renamed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nsh.kern.chan import Path
+from nsh import errors
+from nsh.kern.chan import Chan, Maybe
 from nsh.kern.dev import Device, Directory
 
 PLACES = ("bin", "dev", "env", "fd", "mnt", "n", "net", "prog", "remote", "srv", "task")
@@ -16,5 +17,8 @@ class RootDevice(Device):
     def tree(self) -> Directory:
         return Directory("/", *(Directory(place) for place in PLACES))
 
-    def rootpath(self, spec: str = "") -> Path:
-        return Path(None, "/")
+    def attach(self, spec: str) -> Maybe[Chan]:
+        """Errors: `Ebadspec`; ``#/bin`` is no name of what is in it, that is ``#//bin``."""
+        if spec:
+            raise errors.Ebadspec()
+        return super().attach(spec)

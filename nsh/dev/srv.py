@@ -14,10 +14,11 @@ from weakref import WeakSet
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe
-from nsh.kern.dev import Device, Directory, File, up
+from nsh.kern.dev import Device, Directory, File, change_name_and_mode, up
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc, System
 from nsh.p9.const import DMDIR, ORDWR
+from nsh.p9.stat import Dir
 
 
 class Posted(File):
@@ -95,6 +96,9 @@ class SrvDevice(Device):
     def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
         self._check_served(c)
         return super().write(c, data, offset)
+
+    def wstat(self, c: Chan, d: Dir) -> None:
+        change_name_and_mode(c, d)
 
     def _check_served(self, c: Chan) -> None:
         if c.aux in self._hungup:

@@ -321,7 +321,7 @@ async def _partial(base: Chan, batch: Sequence[str], reached: list[Qid], done: i
     index = done + len(reached)
     if reached and not reached[-1].type & QTDIR:
         raise WalkError(errors.Enotdir(), index - 1)
-    if reached and base.dev.letter != "M":
+    if reached and not base.dev.remote:
         there, _ = await settle(base.dev.walk(base, list(batch[: len(reached)])))
         try:
             if there is not None:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from nsh import errors
-from nsh.kern.chan import Chan, settle
+from nsh.kern.chan import Chan, Path, settle
 from nsh.kern.dev import Device
 from nsh.kern.env import Egrp
 from nsh.kern.fgrp import Fgrp
@@ -324,7 +324,6 @@ class System:
         """The first process: root and current directory are `#/`, the groups are empty."""
         p = Proc(self)
         p.pgrp, p.egrp, p.fgrp = Pgrp(), Egrp(), Fgrp()
-        p.slash = await self.attach("/", "")
-        p.slash = p.slash.alias(p.slash.path)
+        p.slash = (await self.attach("/", "")).alias(Path(None, "/"))
         p.dot = p.slash
         return p

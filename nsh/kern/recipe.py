@@ -198,13 +198,13 @@ class _Cook:
         return False
 
     def _from_the_root(self, origin: Origin) -> str | None:
-        """The name without ``#U``, where the root shows the host's files, and no other before this one."""
+        """The name without ``#U`` or ``#/``, where the root shows that tree, and no other file first."""
         root, elems = origin
         key = self._places.get(("#/", ()))
-        if root != "#U" or not elems or key is None or self._obstructed(origin):
+        if root not in ("#U", "#/") or not elems or key is None or self._obstructed(origin):
             return None
         for mount in self._made[key]:
-            if self._origin(mount.to.path) == ("#U", ()):
+            if self._origin(mount.to.path) == (root, ()):
                 return "/" + "/".join(elems)
             if not isinstance(mount.to.aux, Directory):
                 return None
@@ -234,6 +234,8 @@ class _Cook:
             covered = self._heads[key].covered
             if shown != root or above != elems[: len(above)] or len(above) == len(elems):
                 continue
+            if str(covered.path).startswith("#"):
+                continue  # such a name passes by all mounts
             if self._leads(covered.path) and not self._obstructed(origin, len(above)):
                 yield "/".join([str(covered.path).rstrip("/"), *elems[len(above) :]])
 

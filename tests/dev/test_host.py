@@ -77,6 +77,17 @@ def test_files_of_different_disks_have_different_qids() -> None:
     assert len(paths) == 5
 
 
+async def test_a_removed_directory_can_be_left(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    (tmp_path / "d").mkdir()
+    (tmp_path / "f").write_text("f")
+    await p.chdir(f"{tmp}/d")
+    (tmp_path / "d").rmdir()
+    assert await p.readfile("../f") == b"f"
+    await p.chdir("..")
+    assert p.getwd() == tmp
+
+
 async def test_links_are_followed_and_dotdot_leads_back_out(tmp: str, tmp_path: Path) -> None:
     p = await world()
     (tmp_path / "real" / "sub").mkdir(parents=True)

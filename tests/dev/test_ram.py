@@ -113,15 +113,15 @@ async def test_permissions_are_those_of_the_owner_else_of_others() -> None:
             await refused
 
 
-async def test_a_directory_without_execute_permission_hides_what_is_in_it() -> None:
-    p = await world("d/", "d/f")
-    await p.wstat("/mnt/d", Dir.dont_touch(mode=DMDIR | 0o600))
-    with pytest.raises(errors.Eperm):
-        await p.stat("/mnt/d/f")
-    await p.chdir("/mnt/d")
-    with pytest.raises(errors.Eperm):
-        await p.stat("f")
-    assert await listing(p, "/mnt/d") == ["f"]
+async def test_to_walk_in_a_directory_takes_no_permission_as_in_infernos_memfs() -> None:
+    p = await world("d/", "d/e/", "d/f")
+    await p.wstat("/mnt/d", Dir.dont_touch(mode=DMDIR))
+    assert (await p.stat("/mnt/d/f")).name == "f"
+    await p.chdir("/mnt/d/e")
+    assert await p.readfile("../f") == b"f"
+    for refused in (p.readdir("/mnt/d"), p.create("/mnt/d/g"), p.remove("/mnt/d/f")):
+        with pytest.raises(errors.Eperm):
+            await refused
 
 
 async def test_a_wstat_that_fails_in_one_thing_changes_nothing() -> None:
@@ -171,6 +171,18 @@ async def test_a_removed_directory_is_gone_for_those_who_stand_in_it() -> None:
     for refused in (p.open("."), p.create("f"), p.stat("."), p.stat("f")):
         with pytest.raises(errors.P9Error):
             await refused
+
+
+async def test_a_removed_directory_is_left_only_where_the_way_is_remembered() -> None:
+    p = await world("d/", "d/e/")
+    await p.chdir("/mnt/d/e")
+    await p.remove("/mnt/d/e")
+    with pytest.raises(errors.Enonexist, match=r"^'\.\.' file does not exist$"):
+        await p.chdir("..")
+    await p.chdir("/mnt/d")
+    await p.remove("/mnt/d")
+    await p.chdir("..")  # /mnt is a mount point: nobody is asked (Inferno asks)
+    assert p.getwd() == "/mnt"
 
 
 async def test_the_root_cannot_be_removed_or_renamed() -> None:

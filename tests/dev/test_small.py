@@ -7,10 +7,13 @@ import gc
 
 import pytest
 
+from nsh.boot import boot
 from nsh.dev.pipe import QUEUE
 from nsh.kern.mnt import MCREATE, MREPL
-from nsh.kern.proc import RFENVG, RFFDG, Proc
-from nsh.p9.const import ORDWR, OREAD, OTRUNC, OWRITE
+from nsh.kern.proc import RFENVG, RFFDG, Proc, current
+from nsh.kern.recipe import recipe
+from nsh.p9.const import DMDIR, ORDWR, OREAD, OTRUNC, OWRITE
+from nsh.p9.stat import Dir
 from tests.kern.world import content, failure, listing, make, world
 
 
@@ -32,6 +35,55 @@ async def test_cons_tells_about_the_system() -> None:
     assert len(await p.read(fd, 100)) == 100
     p.close(fd)
     assert await failure(p.open("/dev/user", OWRITE)) == "permission denied"
+
+
+async def test_the_standard_files_are_those_of_whoever_opens_them() -> None:
+    p = await world("f", "out")
+    await p.bind("#c", "/dev", MREPL)
+    p.fgrp.put(0, p.fgrp.get(await p.open("/mnt/f")).incref())
+    p.fgrp.put(2, p.fgrp.get(await p.open("/mnt/out", OWRITE)).incref())
+    assert await content(p, "/dev/stdin") == "f"
+    await p.writefile("/dev/stderr", b"told")
+    assert await content(p, "/mnt/out") == "told"
+    assert await failure(p.open("/dev/stdin", OWRITE)) == "inappropriate use of fd"
+
+
+async def test_a_fresh_name_space_has_the_hosts_devices_behind_ours() -> None:
+    p = await boot()
+    current.set(p)
+    assert {"full", "tty", "stderr", "sysname"} <= set(await listing(p, "/dev"))
+    assert (await p.stat("/dev/null")).type == ord("c")
+    assert (await p.stat("/dev/full")).type == ord("U")
+    assert {"bind '#c' /dev", "bind -a '#U/dev' /dev"} <= set(recipe(p))
+    p.exit()
+
+
+async def test_a_variable_is_no_directory_and_nothing_of_it_can_be_changed() -> None:
+    p = await world()
+    await p.bind("#e", "/env", MREPL | MCREATE)
+    await make(p, "/env/x", "one")
+    assert await failure(make(p, "/env/d/")) == "permission denied"
+    for change in (Dir.dont_touch(mtime=1), Dir.dont_touch(mode=0o600), Dir.dont_touch(name="y")):
+        assert await failure(p.wstat("/env/x", change)) == "permission denied"
+
+
+@pytest.mark.parametrize("device", ["#|", "#s"])
+async def test_pipes_and_posted_files_have_a_name_and_a_mode_and_are_touched_in_vain(device: str) -> None:
+    p = await world("d/")
+    await p.bind(device, "/mnt/d", MREPL | MCREATE)
+    if device == "#s":
+        for name in ("data", "data1"):
+            p.close(await p.create(f"/mnt/d/{name}", OWRITE, 0o666))
+    await p.wstat("/mnt/d/data", Dir.dont_touch(mtime=1, atime=1))
+    assert await failure(p.wstat("/mnt/d/data", Dir.dont_touch(name="data1"))) == "file already exists"
+    await p.wstat("/mnt/d/data", Dir.dont_touch(name="x", mode=0o600))
+    assert await listing(p, "/mnt/d") == ["x", "data1"]
+    assert (await p.stat("/mnt/d/x")).mode == 0o600
+    for refused in (Dir.dont_touch(length=1), Dir.dont_touch(gid="g"), Dir.dont_touch(mode=DMDIR)):
+        assert await failure(p.wstat("/mnt/d/x", refused)) == "permission denied"
+    assert await failure(p.wstat("/mnt/d", Dir.dont_touch(mode=0o777))) == "permission denied"
+    p.user = "glenda"
+    assert await failure(p.wstat("/mnt/d/data1", Dir.dont_touch(mode=0o666))) == "permission denied"
 
 
 async def test_env_shows_the_variables_of_whoever_looks() -> None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 
 from nsh import errors
+from nsh.dev import TABLE
+from nsh.kern.chan import Maybe
+from nsh.kern.dev import Device, Directory, File
 from nsh.kern.mnt import MAFTER, MBEFORE, MREPL
 from nsh.kern.namec import parse, quote
-from nsh.p9.const import DMDIR, OEXCL, OWRITE
+from nsh.kern.proc import System, current
+from nsh.kern.recipe import recipe
+from nsh.p9.const import OEXCL, OWRITE
 from nsh.p9.stat import Dir
 from tests.kern.world import content, failure, listing, make, world
 
@@ -150,7 +155,7 @@ async def test_names_with_a_sharp_see_no_mounts() -> None:
         ("#", "unknown device in # filename"),
         ("#M", "mount/attach disallowed"),
         ("#/x", "bad attach specifier"),
-        ("#cx", "bad attach specifier"),
+        ("#Ux", "bad attach specifier"),
     ],
 )
 async def test_devices_that_cannot_be_attached(name: str, text: str) -> None:
@@ -185,11 +190,43 @@ async def test_a_bind_follows_a_renamed_source() -> None:
     assert await content(p, "/mnt/m/f") == "f"
 
 
-async def test_a_permission_that_is_missing_on_the_way_is_told() -> None:
-    p = await world("d/", "d/e/", "d/e/f")
-    await p.wstat("/mnt/d/e", (await p.stat("/mnt/d/e")).dont_touch(mode=DMDIR))
-    assert await failure(p.stat("/mnt/d/e/f")) == "'/mnt/d/e/f' permission denied"
-    assert await failure(p.stat("/mnt/d/nosuch/f")) == "'/mnt/d/nosuch' does not exist"
+async def test_a_device_with_one_tree_does_not_look_at_a_spec() -> None:
+    p = await world()
+    assert (await p.stat("#cx")).qid == (await p.stat("#c")).qid
+    await p.bind("#cx", "/dev", MREPL)
+    await p.bind("#ex", "/env", MREPL)
+    assert recipe(p)[-3:-1] == ["bind '#c' /dev", "bind '#e' /env"]
+
+
+class Vault(Device):
+    """A directory in which nobody may look for anything. ``asked``: how often somebody did."""
+
+    letter, name = "k", "vault"
+    asked = 0
+
+    def tree(self) -> Directory:
+        vault = self
+
+        class Closed(Directory):
+            def lookup(self, name: str) -> Maybe[File]:
+                vault.asked += 1
+                raise errors.Eperm()
+
+        return Directory("#k", Directory("d", Closed("e")))
+
+
+@pytest.mark.parametrize(
+    ("remote", "asked", "text"), [(False, 2, "permission denied"), (True, 1, "does not exist")]
+)
+async def test_a_permission_that_is_missing_on_the_way_is_told_where_asking_again_is_cheap(
+    remote: bool, asked: int, text: str
+) -> None:
+    p = await System({**TABLE, "k": type("Vault", (Vault,), {"remote": remote})}, eve="eve").boot()
+    current.set(p)
+    assert await failure(p.stat("#k/d/e/f")) == f"'#k/d/e/f' {text}"
+    vault = p.system.device("k")
+    assert isinstance(vault, Vault) and vault.asked == asked
+    assert await failure(p.stat("#k/d/nosuch/f")) == "'#k/d/nosuch' does not exist"
 
 
 async def test_a_file_cannot_be_renamed_to_what_no_name_can_reach() -> None:

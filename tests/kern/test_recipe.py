@@ -194,8 +194,25 @@ async def test_a_name_that_something_was_mounted_on_since_is_that_of_the_device(
 async def test_a_device_file_of_the_host_is_named_from_the_root_where_that_is_the_same(tree: Path) -> None:
     p = await hosted(tree)
     await p.bind(f"#U{tree}/a", "=", MREPL)
+    await p.bind(f"#U*{tree}/a", "a/a", MREPL)
     await p.bind("#//bin", "~", MREPL)
-    assert await lines(p) == ["bind a =", "bind /bin ~"]
+    assert await lines(p) == ["bind a =", "bind a a/a", "bind /bin ~"]
+
+
+async def test_the_built_in_root_is_told_from_the_union_that_begins_with_it(tree: Path) -> None:
+    p = await hosted(tree)
+    await carry_out(p, [Bind("/", "a", MREPL)])
+    await p.bind("#/", "=", MREPL)
+    assert await lines(p) == ["bind -u / a", "bind -a '#U' a", "bind '#/' ="]
+    await p.bind(f"{tree}/~", "#//bin", MREPL)
+    assert (await lines(p))[3:] == ["bind ~ /bin"]
+
+
+async def test_a_name_of_a_device_leads_through_no_mount(tree: Path) -> None:
+    p = await hosted(tree)
+    await p.bind("#R", f"#U{tree}/a", MREPL | MCREATE)
+    await p.chdir("/")
+    assert recipe(p)[2] == f"bind -c '#R' {tree}/a"
 
 
 async def test_names_in_a_server_lead_through_where_it_is_mounted(tree: Path) -> None:
