@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from nsh import errors
+from nsh import errors, installed
 from nsh.dev import TABLE
 from nsh.kern.dev import Device
 from nsh.kern.mnt import MAFTER, MCREATE, MREPL
@@ -60,13 +60,7 @@ def register(device: D) -> D:
 
 def devices() -> dict[str, str | type[Device]]:
     """Our own devices, those that installed packages offer, and the registered ones."""
-    from importlib.metadata import entry_points
-
-    table: dict[str, str | type[Device]] = dict(TABLE)
-    for entry in entry_points(group="nsh.devices"):
-        letter = entry.name
-        table[letter] = entry.value
-    return table | _registered
+    return {**TABLE, **installed.devices(), **_registered}
 
 
 async def boot(

@@ -1,7 +1,7 @@
 """TaskDevice: the device `#T`. It has one directory, remote, with a clone file and the sessions.
 
 Here are the table of sessions and what the owner of this host may see of it. What a session does is in
-`session`.
+`session`, which is imported with the first one: every nsh has this device, few use it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import os
 from collections.abc import Awaitable, Callable, Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
@@ -17,14 +18,14 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, Path
 from nsh.kern.dev import Device, Directory, File, Text, up
 from nsh.kern.namec import quote
+from taskfs.descriptors import more_files
 from taskfs.guard import Guard
-from taskfs.hosts import Hosts
 from taskfs.owner import ATONCE, Owner, Turn
-from taskfs.run import more_files
-from taskfs.session import Session
 
 if TYPE_CHECKING:
     from nsh.kern.proc import Proc, System
+    from taskfs.hosts import Hosts
+    from taskfs.session import Session
 
 _ARCHS = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "i386": "386"}
 
@@ -38,7 +39,6 @@ class TaskDevice(Device):
         super().__init__(system)
         more_files()
         self.home = os.getcwd()
-        self.hosts = Hosts()
         self.guard = Guard()
         self._boot = next(iter(system.procs.values()), None)
         if self._boot is not None:
@@ -56,6 +56,13 @@ class TaskDevice(Device):
     def tree(self) -> Directory:
         return Directory("#T", self._remote)
 
+    @cached_property
+    def hosts(self) -> Hosts:
+        """The hosts that were met."""
+        from taskfs.hosts import Hosts
+
+        return Hosts()
+
     # --- sessions ------------------------------------------------------------------------------
 
     def new_session(self, p: Proc, place: Path, owner: Owner | None = None) -> Session:
@@ -63,6 +70,8 @@ class TaskDevice(Device):
 
         It belongs to ``owner``, if it is not said to p's leader. Errors: `Elimit` if that has too many.
         """
+        from taskfs.session import Session
+
         owner = owner or self._owner(p.leader)
         owner.check_room(1)
         number = heapq.heappop(self._free) if self._free else len(self.sessions)

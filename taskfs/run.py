@@ -8,10 +8,8 @@ where children come from, is not known here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
-import resource
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +19,7 @@ from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
 from taskfs import status
+from taskfs.descriptors import give_back
 from taskfs.guard import Guard
 from taskfs.spool import Bell, Feed, Spool
 
@@ -31,15 +30,6 @@ T = TypeVar("T")
 
 GRACE = 2.0
 """Seconds between the SIGTERM and the SIGKILL of a task that is not wanted any more."""
-
-
-_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
-"""How many descriptors a process may have, as we found it: tasks get it back."""
-
-
-def more_files() -> None:
-    """Let this process have as many descriptors as it is allowed at all: every task takes four."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES[1], _FILES[1]))
 
 
 class Ending(NamedTuple):
@@ -110,9 +100,7 @@ class Task:
         process = _lowered(nice, popen) if nice else popen()
         self.pid = process.pid
         self._guard.add(self.pid)
-        if _FILES[0] != _FILES[1]:
-            with contextlib.suppress(PermissionError):  # a set-user-id program keeps what we have
-                resource.prlimit(self.pid, resource.RLIMIT_NOFILE, _FILES)
+        give_back(self.pid)
         try:
             self._pidfd = os.pidfd_open(self.pid)
         except OSError:  # too many are open; what nobody could wait for must not run on
