@@ -42,7 +42,6 @@ LINE = 4096
 """Bytes that rdwr reads at a time."""
 RECENT = 6 * 30 * 86400
 """Seconds for which ls -l tells the time of day and not the year."""
-_SPECIAL = frozenset("`^#*[]=|\\?${}()'<>&;")
 
 
 async def main(p: Proc, argv: list[str]) -> str:
@@ -376,7 +375,7 @@ def _when(mtime: int, now: float) -> str:
 
 def _quoted(name: str) -> str:
     """``name`` as plan9port's %q has it."""
-    if name and not any(c <= " " or c >= "\x80" or c in _SPECIAL for c in name):
+    if name and not any(c <= " " or c == "'" for c in name):
         return name
     return "'" + name.replace("'", "''") + "'"
 

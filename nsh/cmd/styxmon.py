@@ -23,6 +23,8 @@ USAGE = "[-rt] [-w file] cmd [arg...] | net!addr\n       styxmon -p file cmd [ar
 LATE = 5.0
 """Seconds that a reply may take longer than in the record before it is missed."""
 
+HUNGUP = "the server has hung up"
+
 Tell = Callable[[Seen], Awaitable[None]]
 
 
@@ -153,10 +155,14 @@ class Replay:
         self.differences = 0
         self._p = p
         self._server = server
+        self._asked: set[int] = set()  # the tags of requests whose reply was not yet looked for
         self._replies: dict[int, Seen] = {}  # by tag, not yet looked for
+        self._ignored: dict[int, int] = {}  # so many replies under a tag will come that nobody looks for
+        self._strays: list[Seen] = []  # and these came
         self._flushing: dict[int, int] = {}  # the tag of each Tflush, and what it is to flush
         self._flushed: set[int] = set()
-        self._over = False
+        self._over = False  # the server says no more
+        self._hungup = False  # and more was wanted of it
         self._news = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 
@@ -167,32 +173,41 @@ class Replay:
             message = seen(frame)
             if message.reply:
                 await self._expect(message, seconds - before + LATE)
-            elif not await self._send(message):
-                await self._differ("", "the server has hung up")
-            before = seconds
-            if self._over and not self._replies:
+            else:
+                await self._send(message)
+            if self._hungup:
                 return
-        for left in list(self._replies.values()):
+            before = seconds
+        # the last requests may have been recorded without their replies: nobody waits for those
+        unasked = [reply for reply in self._replies.values() if reply.tag not in self._asked]
+        for left in [*self._strays, *unasked]:
             await self._differ("", left.text)
 
     async def close(self) -> None:
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
 
-    async def _send(self, message: Seen) -> bool:
-        if (left := self._replies.pop(message.tag, None)) is not None:
+    async def _send(self, message: Seen) -> None:
+        tag = message.tag
+        if (left := self._replies.pop(tag, None)) is not None:
             await self._differ("", left.text)
-        self._flushed.discard(message.tag)
+        elif tag in self._asked - self._flushed:
+            self._ignored[tag] = self._ignored.get(tag, 0) + 1
+        self._flushed.discard(tag)
+        self._asked.add(tag)
         if message.frame[4] == msg.NUMBER[msg.Tflush] and len(message.frame) >= 9:
-            self._flushing[message.tag] = int.from_bytes(message.frame[7:9], "little")
+            self._flushing[tag] = int.from_bytes(message.frame[7:9], "little")
         try:
+            if self._over:
+                raise errors.Ehungup()
             await write_all(self._server, message.frame)
         except OSError:
-            return False
-        return True
+            self._hungup = True
+            await self._differ("", HUNGUP)
 
     async def _expect(self, wanted: Seen, patience: float) -> None:
         """Wait for the reply with the tag of ``wanted``, and compare."""
+        self._asked.discard(wanted.tag)
         try:
             async with asyncio.timeout(patience):
                 while not (wanted.tag in self._replies or wanted.tag in self._flushed or self._over):
@@ -203,7 +218,8 @@ class Replay:
             return
         found = self._replies.pop(wanted.tag, None)
         if found is None:
-            await self._differ(wanted.text, "the server has hung up" if self._over else "flushed, no reply")
+            self._hungup = wanted.tag not in self._flushed
+            await self._differ(wanted.text, HUNGUP if self._hungup else "flushed, no reply")
         elif found.frame != wanted.frame:
             await self._differ(wanted.text, found.text, _where(wanted, found))
 
@@ -234,7 +250,11 @@ class Replay:
         oldtag = self._flushing.pop(reply.tag, None)
         if oldtag is not None and oldtag not in self._replies:
             self._flushed.add(oldtag)
-        self._replies[reply.tag] = reply
+        if self._ignored.get(reply.tag):
+            self._ignored[reply.tag] -= 1
+            self._strays.append(reply)
+        else:
+            self._replies[reply.tag] = reply
 
 
 def _where(wanted: Seen, found: Seen) -> str:
