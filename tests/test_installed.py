@@ -38,7 +38,8 @@ def test_what_comes_first_on_the_path_wins(tmp_path: Path) -> None:
 def test_a_start_imports_neither_importlib_metadata_nor_what_a_session_of_taskfs_needs() -> None:
     text = (
         "import asyncio, sys; from nsh.boot import boot; asyncio.run(boot()); names ="
-        " {'importlib.metadata', 'taskfs.session', 'taskfs.hosts', 'taskfs.dev'}; print(sorted(names & set(sys.modules)))"
+        " {'importlib.metadata', 'taskfs.session', 'taskfs.hosts', 'taskfs.dev'};"
+        "print(sorted(names & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
     assert out == "['taskfs.dev']\n"
