@@ -19,7 +19,7 @@ async def main(p: Proc, argv: list[str]) -> str:
     where, *command = options.args
     target = dial.address(where)
     if "A" not in options and target.net != "unix":
-        raise Fail("errors", "no key to authenticate with; use -A to call without")
+        raise Fail("bad keyfile", "no key to authenticate with; use -A to call without")
     shell(p)  # before anybody is called
     try:
         connection = await call(p, target)

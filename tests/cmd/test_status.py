@@ -46,6 +46,7 @@ MISSING = "'nosuch' file does not exist"
             "errors",
         ),
         ("dial -A '' cat", "dial: cannot dial :: bad format request (connect !6666 )\n", "errors"),
+        ("dial tcp!127.0.0.1!1 cat", "dial: no key to authenticate with", "bad keyfile"),
         ("ramfile ''", "ramfile: empty file name\n", "empty file name"),
         ("memfs nosuch", f"memfs: failed to mount onto nosuch: {MISSING}", "error"),
         ("ramfile nosuch/x", f"ramfile: {MISSING}", MISSING),
