@@ -312,12 +312,12 @@ class Namespace:
         """The connection to ``server``, open."""
         if server.startswith(("/", "#")):
             return await namec(self.proc, server, Access.OPEN, ORDWR)
-        return await dial.dial(self.proc.system, server)
+        return await dial.call(self.proc, server)
 
     async def _attach(self, address: str, aname: str) -> None:
         """Have the tree of a server, and nothing else, as the name space."""
         p = self.proc
-        connection = await dial.dial(p.system, address)
+        connection = await dial.call(p, address)
         try:
             root = await cast(MountDriver, p.system.device("M")).connect(connection, p.user, aname)
         finally:
@@ -342,7 +342,7 @@ class Namespace:
     async def _serve(self, address: str, name: str) -> Service:
         p = self.proc
         root = await namec(p, name, Access.TODIR)
-        listener = await dial.announce(p.system, address)
+        listener = await dial.answer(p, address)
         if listener.public:
             log.warning(
                 "everybody who can reach %s may now do to %s what %s may", listener.address, name, p.user

@@ -7,6 +7,7 @@ from nsh.kern.chan import Chan
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
 from nsh.kern.stream import stream
+from nsh.net import dial
 from nsh.net.serve import Server
 from nsh.p9.const import ORDWR
 
@@ -48,6 +49,11 @@ async def _connection(p: Proc, name: str = "") -> Chan:
     """The open connection ``name``, descriptor 0 if there is none; with a reference of our own."""
     if not name:
         return p.fgrp.get(0).incref()
+    if "!" in name and "/" not in name.partition("!")[0]:
+        try:
+            return await dial.call(p, name)
+        except OSError as e:
+            raise Fail("dial", f"can't dial {name}: {e}") from None
     try:
         fd = await p.open(name, ORDWR)
     except OSError as e:

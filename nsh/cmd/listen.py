@@ -6,7 +6,7 @@ from nsh.cmd.child import command_text, shell, unwrap
 from nsh.kern.chan import Chan
 from nsh.kern.proc import RFENVG, RFFDG, Proc
 from nsh.net import serve
-from nsh.net.dial import Address, address, announce
+from nsh.net.dial import Address, address, answer
 from nsh.net.ip import Data
 
 USAGE = "[-i {initscript}] [-Ast] [-k keyfile] [-a alg]... addr command [arg...]"
@@ -17,7 +17,7 @@ async def main(p: Proc, argv: list[str]) -> str:
     refuse_unknown(options, target, "bad keyfile", "callers")
     run = shell(p)
     try:
-        listener = await announce(p.system, str(target))
+        listener = await answer(p, str(target))
     except OSError as e:
         raise Fail("cannot announce", f"failed to announce on '{target}': {e}") from None
     text = command_text(command)

@@ -7,7 +7,7 @@ from nsh.cmd.child import shell
 from nsh.cmd.dial import call
 from nsh.kern.chan import Chan
 from nsh.kern.proc import RFFDG, Proc
-from nsh.net import dial
+from nsh.net import dial, handed
 from nsh.p9.const import ORDWR
 
 USAGE = "[-a|-b] [-coA9] [-C cryptoalg] [-k keyfile] [-q] net!addr|file|{command} mountpoint [spec]"
@@ -61,7 +61,7 @@ async def connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
         c = await call(p, address)
     except OSError as e:
         raise Fail("dial failed", f"can't dial {address}: {e}") from None
-    if not unasked and address.net != "unix":
+    if not unasked and address.net not in ("unix", *handed.NETWORKS):
         c.close()
         raise Fail("error", f"{address}: no key to authenticate with; -A mounts without authentication")
     return c

@@ -13,7 +13,7 @@ from nsh.kern.chan import Chan
 from nsh.kern.proc import Proc
 from nsh.kern.stream import stream
 from nsh.kern.sys import MountDriver
-from nsh.net.dial import announce
+from nsh.net.dial import answer
 from nsh.net.serve import Server, listen
 
 USAGE = "[-a alg]... [-Atsv] [-k keyfile] address cmd [arg...]"
@@ -23,7 +23,7 @@ async def main(p: Proc, argv: list[str]) -> str:
     options, target, command = asked(argv, "a:Atsvk:f:", USAGE)
     refuse_unknown(options, target, "error", "clients")
     try:
-        listener = await announce(p.system, str(target))
+        listener = await answer(p, str(target))
     except OSError as e:
         raise Fail("error", f"cannot announce on {target}: {e}") from None
     try:

@@ -240,7 +240,7 @@ async def adopt(sock: socket.socket, net: str, remote: str, local: str) -> Conn:
             _watch(sock)
         conn = Conn(net, remote, local)
         loop = asyncio.get_running_loop()
-        connect = loop.create_unix_connection if net == "unix" else loop.create_connection
+        connect = loop.create_connection if net == "tcp" else loop.create_unix_connection
         await connect(lambda: conn, sock=sock)
     except BaseException:
         sock.close()

@@ -3,7 +3,7 @@
 Addresses are dial strings: ``tcp!host!service``, ``unix!path``, or shorter, with what is missing filled
 in by `address`. A service is a port number or one of the names in `SERVICES`. The same
 address is also understood in the form ``host:port``. What an address means in a world with a table of
-its own is told by `nsh.net.ndb`.
+its own is told by `nsh.net.ndb`; what needs no dialling (``fd!``, ``exec!``) is in `nsh.net.handed`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan, settle
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc, System
-from nsh.net import ndb
+from nsh.net import handed, ndb
 from nsh.net.conn import Conn, adopt, enter
 from nsh.p9.const import ORDWR
 
@@ -45,7 +45,8 @@ _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Address(NamedTuple):
-    """A dial string, taken apart; ``str()`` joins it again. A unix socket's path is its ``host``."""
+    """A dial string, taken apart; ``str()`` joins it again. A unix socket's path is its ``host``,
+    and so is all that follows the network where a connection is handed over."""
 
     net: str
     host: str
@@ -63,7 +64,7 @@ def address(text: str, net: str = "net", service: str = "styx") -> Address:
         if colon and port.isdigit() and (":" not in host or host.startswith("[")):
             return Address("tcp", host.strip("[]") or "localhost", port)
         return Address(net, text, service)
-    if given == "unix":
+    if given == "unix" or given in handed.NETWORKS:
         return Address(given, rest, "")
     host, bang, port = rest.partition("!")
     return Address(given, host, port if bang else service)
@@ -71,7 +72,12 @@ def address(text: str, net: str = "net", service: str = "styx") -> Address:
 
 def is_local(a: Address) -> bool:
     """Is the server on this machine, by its name?"""
-    return a.net == "unix" or a.host in ("localhost", "::1") or a.host.startswith("127.")
+    return (
+        a.net == "unix"
+        or a.net in handed.NETWORKS
+        or a.host in ("localhost", "::1")
+        or a.host.startswith("127.")
+    )
 
 
 def port(a: Address) -> int:
@@ -101,10 +107,12 @@ async def call(p: Proc, text: str) -> Chan:
     """dial(2): connect as process ``p`` does, by the network of its name space.
 
     That is this machine's, unless files of another are bound or mounted at /net, or the address begins
-    with the name of such a network: ``/n/gateway/net/tcp!host!service``. Errors: those of `dial`, and of
-    the files.
+    with the name of such a network: ``/n/gateway/net/tcp!host!service``. Errors: those of `dial`, of
+    `handed.connection`, and of the files.
     """
     a = address(text)
+    if a.net in handed.NETWORKS:
+        return await handed.connection(p, a.net, a.host)
     net = a.net if "/" in a.net else f"/net/{'tcp' if a.net == 'net' else a.net}"
     try:
         clone = await namec(p, f"{net}/clone", Access.ACCESS)
@@ -260,6 +268,37 @@ class Listener:
         """Announce no more; connections that were accepted stay."""
         self._sock.close()
         self._cleanup()
+
+
+class Single:
+    """In the place of a `Listener`: one connection, which is there already."""
+
+    public = False
+
+    def __init__(self, a: Address, connection: Chan) -> None:
+        self.address = a
+        self._connection: Chan | None = connection
+
+    async def accept(self) -> Chan | None:
+        """The connection; the second time None."""
+        connection, self._connection = self._connection, None
+        return connection
+
+    def close(self) -> None:
+        """Hang up, if nobody has taken it."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+async def answer(p: Proc, text: str) -> Listener | Single:
+    """`announce`, as process ``p`` does it, and for connections that are handed over, too.
+
+    Errors: those of `announce` and of `handed.connection`.
+    """
+    a = address(text, net="tcp")
+    if a.net in handed.NETWORKS:
+        return Single(a, await handed.connection(p, a.net, a.host))
+    return await announce(p.system, text)
 
 
 async def announce(system: System, text: str) -> Listener:

@@ -21,7 +21,7 @@ from nsh.kern.chan import Chan
 from nsh.kern.export import Export, File
 from nsh.kern.proc import RFCFDG, RFFDG, RFNOTEG, Proc
 from nsh.kern.stream import Stream
-from nsh.net.dial import Listener
+from nsh.net.dial import Listener, Single
 from nsh.p9.msg import Buffer
 from nsh.p9.server import Done, Session
 
@@ -108,16 +108,20 @@ class Server:
 
 
 def listen(
-    p: Proc, args: list[str], listener: Listener, welcome: Callable[[Proc, Chan], Awaitable[None]]
+    p: Proc, args: list[str], listener: Listener | Single, welcome: Callable[[Proc, Chan], Awaitable[None]]
 ) -> Proc:
     """Take connections in the background: a process of its own calls ``welcome`` with each.
 
-    It keeps only standard error of the files of ``p``, and ends with p's leader. ``args``: for ps.
+    It keeps only standard error of the files of ``p``, and ends with p's leader, or with the last client
+    when no other can come. ``args``: for ps.
     """
 
     async def program(q: Proc) -> str:
-        while True:
-            await welcome(q, await listener.accept())
+        while (connection := await listener.accept()) is not None:
+            await welcome(q, connection)
+        for client in list(q.children):
+            await client.wait()
+        return ""
 
     q = p.fork(RFFDG)
     q.args = args
