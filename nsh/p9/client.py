@@ -32,6 +32,8 @@ Op: TypeAlias = Generator[Tmsg, Rmsg, T]
 
 _WALKHDRSZ = 17
 
+_INFERNO = 65536 + IOHDRSZ
+
 
 class _Request:
     """A request without its reply, or one that must keep its tag for another reason."""
@@ -220,8 +222,17 @@ class Client:
     # --- the operations, named as in section 5 of the manual ---
 
     def version(self) -> Op[None]:
-        """Agree on the protocol and on msize. Raises `P9Error` when the server wants another."""
+        """Agree on the protocol and on msize. Raises `P9Error` when the server wants another.
+
+        Inferno's export agrees to 65536 bytes of data and has no room for a stat then; it is asked again for
+        what it can do.
+        """
         asked = self._framer.msize
+        yield from self._version(asked)
+        if self._framer.msize == _INFERNO < asked:
+            yield from self._version(_INFERNO - IOHDRSZ)
+
+    def _version(self, asked: int) -> Op[None]:
         r = yield from _rpc(msg.Tversion(NOTAG, asked, VERSION), msg.Rversion)
         if r.version != VERSION:
             raise P9Error("bad 9P version returned from server")

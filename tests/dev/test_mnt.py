@@ -374,7 +374,7 @@ def version_then(reply: Callable[[msg.Message], msg.Message]) -> Answer:
         (lambda m: msg.encode(msg.Rerror(m.tag, "go away")), "go away"),
         (lambda m: msg.encode(msg.Rclunk(m.tag)), "unexpected reply type in fversion"),
         (
-            lambda m: msg.encode(msg.Rversion(NOTAG, 1 << 20, "9P2000")),
+            lambda m: msg.encode(msg.Rversion(NOTAG, 1 << 21, "9P2000")),
             "server tries to increase msize in fversion",
         ),
         (lambda m: msg.encode(msg.Rversion(NOTAG, 10, "9P2000")), "nonsense value of msize in fversion"),

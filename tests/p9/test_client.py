@@ -90,6 +90,23 @@ def test_version_takes_the_smaller_size() -> None:
     assert pair.client.iounit == 1 << 20
 
 
+def test_a_server_that_has_no_room_for_a_stat_is_asked_for_less() -> None:
+    """version(5): Inferno's export agrees to 65560 bytes, and then no stat fits in its buffer."""
+    pair = Joined(1 << 20)
+    asked: list[int] = []
+
+    def limited(reply: Rmsg) -> Rmsg:
+        if isinstance(reply, msg.Rversion):
+            asked.append(reply.msize)
+            return reply._replace(msize=min(reply.msize, 65560))
+        return reply
+
+    pair.fix = limited
+    pair.do(pair.client.version())
+    assert asked == [1 << 20, 65536]
+    assert pair.client.msize == 65536
+
+
 @pytest.mark.parametrize(
     ("reply", "why"),
     [
