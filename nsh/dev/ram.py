@@ -124,6 +124,7 @@ class RamFile(File):
         self.atime = self.mtime = int(time.time())
         self.opens = 0
         self.content = Content()
+        self._packed = b""  # the stat record, until something in it changes
 
     @property
     def gone(self) -> bool:
@@ -139,8 +140,14 @@ class RamFile(File):
         times = (self.atime, self.mtime)
         return Dir(*where, self.qid, mode, *times, self.length(), self.name, self.uid, self.gid, self.muid)
 
+    def packed(self, dev: Device) -> bytes:
+        if not self._packed:
+            self._packed = super().packed(dev)
+        return self._packed
+
     def modified(self) -> None:
         """The content is another one now."""
+        self._packed = b""
         self.mtime = int(time.time())
         self.muid = up().user
         self.qid = Qid(self.qid.type, (self.qid.vers + 1) & 0xFFFFFFFF, self.qid.path)
@@ -165,6 +172,7 @@ class RamFile(File):
 
     def read(self, c: Chan, count: int, offset: int) -> bytes:
         self.atime = int(time.time())
+        self._packed = b""
         return self.content.read(count, offset)
 
     def write(self, c: Chan, data: bytes, offset: int) -> int:
@@ -234,6 +242,7 @@ class RamFile(File):
         self._change(d, changes)
 
     def _change(self, d: Dir, changes: set[str]) -> None:
+        self._packed = b""
         if "length" in changes:
             self._resize(d.length)
             self.modified()
@@ -282,7 +291,7 @@ class RamDirectory(RamFile, Directory):
 
     def entries(self) -> Iterable[File]:
         """The newest first; a file keeps its place when it is renamed."""
-        return sorted(self._entries.values(), key=lambda node: node.qid.path, reverse=True)
+        return sorted(self._entries.values(), key=_path, reverse=True)
 
     def is_empty(self) -> bool:
         return not self._entries
@@ -371,6 +380,10 @@ class RamDevice(Device):
     def wstat(self, c: Chan, d: Dir) -> None:
         _check_there(c)
         c.aux.wstat(c, d)
+
+
+def _path(node: File) -> int:
+    return node.qid.path
 
 
 def _check_there(c: Chan) -> None:
