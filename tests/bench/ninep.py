@@ -2,13 +2,12 @@
 
 Each load is put on all servers in turn, several times; a figure is the median of its rounds, since other
 programs disturb all alike. With one request outstanding client and server take turns, so they share a
-processor; with 16 the system places them. The load comes from 9pload.c, which is compiled when it is first
-needed. What the servers are is told in `tests.bench.peers.programs`.
+processor; with 16 each has one. The load comes from 9pload.c, which is compiled when it is first needed.
+What the servers are is told in `tests.bench.peers.programs`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
@@ -17,9 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,8 +40,8 @@ LISTING = 100.0
 """MB/s of directory entries, which are enough whatever the ceiling is."""
 CLIENT = 0.5
 """What our client must reach of a plain copy."""
-LARGE, CHUNK = "large", 1 << 20
-"""The file that it reads, in pieces of so many bytes."""
+LARGE = "large"
+"""The file that it reads."""
 
 
 class Load(NamedTuple):
@@ -94,7 +91,7 @@ def bench(
             if field.absent:
                 yield f"not here: {', '.join(field.absent)}"
             for load in LOADS:
-                with running.together() if load.outstanding == 1 else nullcontext():
+                with running.placed(together=load.outstanding == 1):
                     rows = list(_compared(generator, field, load, rounds))
                 yield from rows
             yield _client(field.bare, size, rounds)
@@ -230,14 +227,14 @@ def _medians(
 
 
 def _client(server: Program, size: int, rounds: int) -> Row:
-    """Our client, in this process, reading a file of ``server``, beside bytes from a bare socket."""
+    """Our client, reading a file of ``server``, beside bytes from a bare socket; each in a new process."""
     _make_large(server, size)
     source = programs.stream(size)
     copies, reads = [], []
     with Running([source]):
         for _ in range(rounds):
-            copies.append(asyncio.run(_copy(source, size)))
-            reads.append(asyncio.run(_read(server, size)))
+            copies.append(_seconds(size, "copy", source.address))
+            reads.append(_seconds(size, "file", server.address, LARGE))
     figure, base = (size / statistics.median(times) / 1e6 for times in (reads, copies))
     what = f"client: read of a file of {size >> 20:,} MiB"
     return Row(what, figure, "asyncio copy", base, "MB/s", Target("ratio", least=CLIENT))
@@ -245,42 +242,15 @@ def _client(server: Program, size: int, rounds: int) -> Row:
 
 def _make_large(server: Program, size: int) -> None:
     """Have a file of ``size`` bytes, all of them a hole, which takes no memory."""
-    with nsh.sync.connect(_dial_string(server)) as files:
+    with nsh.sync.connect("tcp!" + server.address.replace(":", "!")) as files:
         files.create(LARGE).close()
         files.wstat(LARGE, Dir.dont_touch(length=size))
 
 
-def _dial_string(server: Program) -> str:
-    return "tcp!" + server.address.replace(":", "!")
-
-
-async def _read(server: Program, size: int) -> float:
-    """Seconds to read the large file with our client, as any program would."""
-    async with nsh.Namespace() as ns:
-        await ns.mount(_dial_string(server), "/n/large")
-        async with ns.open(f"/n/large/{LARGE}") as f:
-            start, left = time.perf_counter(), size
-            while piece := await f.read(CHUNK):
-                left -= len(piece)
-            seconds = time.perf_counter() - start
-    _check(left)
-    return seconds
-
-
-async def _copy(server: Program, size: int) -> float:
-    """Seconds to take as many bytes from a socket."""
-    host, _, port = server.address.partition(":")
-    start, left = time.perf_counter(), size
-    reader, writer = await asyncio.open_connection(host, int(port))
-    while piece := await reader.read(CHUNK):
-        left -= len(piece)
-    seconds = time.perf_counter() - start
-    writer.close()
-    await writer.wait_closed()
-    _check(left)
-    return seconds
-
-
-def _check(left: int) -> None:
-    if left:
-        raise Missed(f"{left} bytes are missing")
+def _seconds(size: int, *args: str) -> float:
+    """What `tests.bench.peers.reader` needs for ``size`` bytes."""
+    argv = [sys.executable, "-P", "-m", "tests.bench.peers.reader", *args]
+    found, seconds = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+    if int(found) != size:
+        raise Missed(f"{found} bytes were read, not {size}")
+    return float(seconds)

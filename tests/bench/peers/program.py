@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 PATIENCE = 60.0
@@ -42,9 +43,14 @@ class Running:
         try:
             for program in self._programs:
                 environ = {**os.environ, **program.environ}
+                errors = subprocess.DEVNULL if program.optional else None
                 self._sessions.append(
                     subprocess.Popen(
-                        program.argv, env=environ, stdin=subprocess.DEVNULL, start_new_session=True
+                        program.argv,
+                        env=environ,
+                        stdin=subprocess.DEVNULL,
+                        stderr=errors,
+                        start_new_session=True,
                     )
                 )
             for program, leader in zip(self._programs, self._sessions, strict=True):
@@ -55,25 +61,27 @@ class Running:
         return self
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Have the programs, and those that we start, share one processor.
+    def placed(self, together: bool) -> Iterator[None]:
+        """Have the programs on one processor, and what we start beside them there too, or on another.
 
-        Two that take turns lose nothing by that, while waking a processor that sleeps takes longer than
-        to serve a request, or not, as it happens.
+        Left to itself the system does now this, now that, and it matters more than what the programs do:
+        waking a processor that sleeps takes longer than to serve a request.
         """
         before = os.sched_getaffinity(0)
-        self._move({min(before)})
+        self._move({max(before)})
+        os.sched_setaffinity(0, {max(before) if together else min(before)})
         try:
             yield
         finally:
             self._move(before)
+            os.sched_setaffinity(0, before)
 
     def _move(self, processors: set[int]) -> None:
-        os.sched_setaffinity(0, processors)
         for leader in self._sessions:
             for pid in _members(leader.pid):
-                for thread in os.listdir(f"/proc/{pid}/task"):
-                    os.sched_setaffinity(int(thread), processors)
+                for thread in glob.glob(f"/proc/{pid}/task/*"):
+                    with suppress(ProcessLookupError):
+                        os.sched_setaffinity(int(os.path.basename(thread)), processors)
 
     def __exit__(self, *_: object) -> None:
         for leader in self._sessions:
@@ -116,9 +124,7 @@ def _members(session: int) -> list[int]:
     found = []
     for name in os.listdir("/proc"):
         if name.isdecimal():
-            try:
+            with suppress(ProcessLookupError):
                 if os.getsid(int(name)) == session:
                     found.append(int(name))
-            except ProcessLookupError:
-                pass
     return found

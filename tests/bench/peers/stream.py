@@ -9,6 +9,8 @@ CHUNK = bytes(1 << 18)
 
 
 async def serve(port: int, size: int) -> None:
+    bytearray(1 << 24)  # as in `tests.bench.peers.canned`
+
     async def send(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         left = size
         try:
