@@ -6,15 +6,16 @@ from nsh.cmd.bind import flags
 from nsh.cmd.child import shell
 from nsh.cmd.dial import call
 from nsh.kern.chan import Chan
+from nsh.kern.mnt import MCACHE
 from nsh.kern.proc import RFFDG, Proc
 from nsh.net import dial, handed
 from nsh.p9.const import ORDWR
 
-USAGE = "[-a|-b] [-coA9] [-C cryptoalg] [-k keyfile] [-q] net!addr|file|{command} mountpoint [spec]"
+USAGE = "[-a|-b] [-cCoA9] [-k keyfile] [-q] net!addr|file|{command} mountpoint [spec]"
 
 
 async def main(p: Proc, argv: list[str]) -> str:
-    options = parse(argv, "abcoA9C:k:f:qv", USAGE)
+    options = parse(argv, "abcCoA9k:f:qv", USAGE)
     if len(options.args) not in (2, 3):
         raise Usage(USAGE)
     if "o" in options:
@@ -22,7 +23,7 @@ async def main(p: Proc, argv: list[str]) -> str:
     server, target, *spec = options.args
     fd = p.fgrp.new(await connect(p, server, "9fs" if "9" in options else "styx", "A" in options))
     try:
-        await p.mount(fd, target, flags(options), "".join(spec))
+        await p.mount(fd, target, flags(options) | (MCACHE if "C" in options else 0), "".join(spec))
     except OSError as e:
         if "q" in options:
             return ""

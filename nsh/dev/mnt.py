@@ -13,10 +13,11 @@ import struct
 from collections.abc import Callable
 
 from nsh import errors
+from nsh.dev.mntcache import Cache, CachedFile, cacheable
 from nsh.dev.mntio import Transfer
 from nsh.dev.mntlink import Fid, Link
 from nsh.errors import P9Error
-from nsh.kern.chan import Chan, Maybe, Path
+from nsh.kern.chan import Chan, Maybe, Path, settle
 from nsh.kern.dev import Device
 from nsh.kern.namec import quote
 from nsh.kern.proc import System
@@ -45,9 +46,10 @@ class MntDevice(Device):
     def attach(self, spec: str) -> Chan:
         raise errors.Enoattach()
 
-    async def connect(self, conn: Chan, uname: str, aname: str) -> Chan:
+    async def connect(self, conn: Chan, uname: str, aname: str, cached: bool = False) -> Chan:
         """The root of the tree ``aname`` of the server at the other end of the open Chan ``conn``.
 
+        ``cached``: the data of its files is kept, as `nsh.dev.mntcache` says.
         The connection cannot be read or written by others from now on. A second call for the same
         connection attaches again. Errors: the server's, or those of `Link.version`.
         """
@@ -64,6 +66,8 @@ class MntDevice(Device):
                 await link.version()
             number, qid = await link.run(link.client.attach(uname, aname))
             root = Chan(self, qid, Path(None, "#M"), Fid(link, number), _next_instance())
+            if cached:
+                link.caches[root.instance] = Cache()
         finally:
             link.drop(None)
         root.mchan = conn
@@ -104,7 +108,22 @@ class MntDevice(Device):
         opened = await fid.link.run(fid.link.client.open(fid.number, mode & ~OCEXEC))
         if mode & OTRUNC:
             fid.link.changed(opened[0].path)
+        await self._find_cached(c, opened[0])
         return self._opened(c, opened, mode)
+
+    async def _find_cached(self, c: Chan, qid: Qid) -> None:
+        """What is held of the file that was opened; nothing of a file that is new to its cache."""
+        fid: Fid = c.aux
+        cache = fid.link.caches.get(c.instance)
+        if cache is None or not cacheable(qid):
+            return
+        fid.cached = cache.find(qid)
+        if fid.cached is None:
+            try:
+                d = await fid.link.run(fid.link.client.stat(fid.number))
+            except P9Error:
+                return
+            fid.cached = cache.enter(qid, d)
 
     async def create(self, c: Chan, name: str, mode: int, perm: int) -> Chan:
         fid: Fid = c.aux
@@ -121,7 +140,16 @@ class MntDevice(Device):
     def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
         if c.qid.type & QTDIR:
             return self._read_directory(c, count, offset)
-        return _transfer(c).read(count, offset)
+        fid: Fid = c.aux
+        if fid.cached is None:
+            return _transfer(c).read(count, offset)
+        data = fid.cached.get(count, offset)
+        return data if data is not None else self._read_and_keep(c, fid.cached, count, offset)
+
+    async def _read_and_keep(self, c: Chan, cached: CachedFile, count: int, offset: int) -> bytes:
+        data = await settle(_transfer(c).read(count, offset))
+        cached.put(data, offset)
+        return data
 
     async def _read_directory(self, c: Chan, count: int, offset: int) -> bytes:
         fid: Fid = c.aux
@@ -153,6 +181,7 @@ class MntDevice(Device):
             number, _ = await fid.link.run(fid.link.client.walk(fid.number, []))
             assert number is not None
             fid = Fid(fid.link, number)
+        fid.link.changed(c.qid.path)
         await fid.link.run(fid.link.client.remove(fid.gone()))
 
     def _entries(self, c: Chan, data: bytes) -> bytes:

@@ -30,6 +30,7 @@ from nsh.p9.const import MAXMSIZE
 from nsh.p9.msg import Rmsg, Tmsg
 
 if TYPE_CHECKING:
+    from nsh.dev.mntcache import Cache, CachedFile
     from nsh.dev.mntio import Transfer
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class Link:
     def __init__(self, conn: Chan, ended: Callable[[], None]) -> None:
         """``conn``: an open Chan, a reference of which is taken over; ``ended``: called when it is lost."""
         self.client = Client(MAXMSIZE)
+        self.caches: dict[int, Cache] = {}  # of the mounts that have one, by their instance
         self.ahead = 0  # bytes that were asked for before anybody wanted them (`nsh.dev.mntio`)
         self._ended = ended
         self._conn = conn
@@ -201,6 +203,8 @@ class Link:
         """The file with this qid.path was changed from here: nobody may see what was read before that."""
         for transfer in list(self._reading.get(path, ())):
             transfer.drop()
+        for cache in self.caches.values():
+            cache.forget(path)
 
     # --- fids ----------------------------------------------------------------------------------
 
@@ -247,15 +251,16 @@ class Link:
 class Fid:
     """The server's handle for one file; clunked when the last reference to this object is gone.
 
-    ``io``: how an open file is read and written.
+    ``io``: how an open file is read and written; ``cached``: what is held of its data.
     """
 
-    __slots__ = ("_number", "io", "link")
+    __slots__ = ("_number", "cached", "io", "link")
 
     def __init__(self, link: Link, number: int) -> None:
         self.link = link
         self._number: int | None = number
         self.io: Transfer | None = None
+        self.cached: CachedFile | None = None
         link.hold()
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from nsh import errors
 from nsh.kern.chan import Chan, settle
+from nsh.kern.mnt import MCACHE
 from nsh.kern.namec import Access, check_element, create, namec
 from nsh.kern.stream import write_all
 from nsh.p9.const import ORDWR, OREAD, OTRUNC, OWRITE, QTDIR
@@ -28,8 +29,11 @@ DIRREADLEN = 65536
 class MountDriver(Protocol):
     """What the kernel wants of the device `#M`."""
 
-    async def connect(self, conn: Chan, uname: str, aname: str) -> Chan:
-        """Speak 9P over ``conn`` and attach; returns the root of the served tree."""
+    async def connect(self, conn: Chan, uname: str, aname: str, cached: bool = False) -> Chan:
+        """Speak 9P over ``conn`` and attach; returns the root of the served tree.
+
+        ``cached``: data of its files may be kept (MCACHE).
+        """
         ...
 
 
@@ -155,12 +159,15 @@ class Syscalls:
         return self.pgrp.mount(source, target, flag)
 
     async def mount(self, fd: int, old: str, flag: int, aname: str = "") -> int:
-        """mount(2): the tree ``aname`` of the 9P server at the other end of ``fd``, seen at ``old``."""
+        """mount(2): the tree ``aname`` of the 9P server at the other end of ``fd``, seen at ``old``.
+
+        ``flag``: as for `bind`, with MCACHE to keep data that was read for the next reader.
+        """
         if self.pgrp.nodevs:
             raise errors.Enoattach()
         conn = self.fgrp.get(fd)
         driver = cast(MountDriver, self.system.device("M"))
-        root = await driver.connect(conn, self.user, aname)
+        root = await driver.connect(conn, self.user, aname, bool(flag & MCACHE))
         target = await self._namec(old, Access.MOUNT)
         return self.pgrp.mount(root, target, flag, aname)
 
