@@ -25,7 +25,7 @@ from nsh.dev.host import host_path
 from nsh.dev.hostfd import HostFdDevice
 from nsh.kern.chan import Chan, settle
 from nsh.kern.namec import cross
-from nsh.kern.proc import Proc
+from nsh.kern.proc import INTERRUPT, QUIT, Proc
 from nsh.kern.stream import write_all
 from nsh.p9.const import OWRITE
 
@@ -34,12 +34,6 @@ PUMPSIZE = 65536
 
 GRACE = 2.0
 """Seconds that a program may take to end after it was asked to, before it is killed."""
-
-INTERRUPT = "interrupt"
-"""The message of a cancellation that comes from the terminal (``task.cancel(INTERRUPT)``)."""
-
-QUIT = "quit"
-"""The same for the other key of the terminal, SIGQUIT."""
 
 ABANDON = "abandon"
 """The message of a cancellation that leaves the program running: the shell exits, its job goes on."""

@@ -48,6 +48,12 @@ RFNOMNT = 1 << 14  # no mount(2), and no devices by name but the harmless ones
 ABOVE = 5_000_000
 """Processes after the first have numbers above this; those of the host's processes stay below (2**22)."""
 
+INTERRUPT = "interrupt"
+"""The message of a cancellation that comes from the terminal (``task.cancel(INTERRUPT)``)."""
+
+QUIT = "quit"
+"""The same for the other key of the terminal, SIGQUIT."""
+
 current: contextvars.ContextVar[Proc] = contextvars.ContextVar("up")
 
 Program = Callable[["Proc"], Coroutine[Any, Any, str | None]]
@@ -67,6 +73,7 @@ class Proc(Syscalls):
     __slots__ = (
         "__weakref__",
         "_exiting",
+        "_how",
         "args",
         "authenticated",
         "children",
@@ -102,6 +109,7 @@ class Proc(Syscalls):
         self.children: set[Proc] = set()
         self.watchers: list[Callable[[str], object]] = []
         self._exiting: list[Callable[[], None]] = []
+        self._how = ""  # ended, if not by itself
         if parent is not None:
             parent.children.add(self)
 
@@ -165,10 +173,14 @@ class Proc(Syscalls):
             return await program(self) or ""
         except OSError as e:
             return str(e if isinstance(e, errors.P9Error) else errors.from_os(e))
+        except asyncio.CancelledError as e:
+            if e.args in ((INTERRUPT,), (QUIT,)):
+                self._how = self._how or "interrupted"
+            raise
 
     def _done(self, task: asyncio.Task[str]) -> None:
         if task.cancelled():
-            self.exit("interrupted")
+            self.exit(self._how or "killed")
             return
         bug = task.exception()
         if bug is not None:
@@ -187,8 +199,12 @@ class Proc(Syscalls):
         return self.status or ""
 
     def kill(self, why: object = None) -> None:
-        """Interrupt the program, wherever it waits; ``why`` is the message of the cancellation."""
+        """End the program, wherever it waits; ``why`` is the message of the cancellation.
+
+        The exit status is ``killed``, or ``interrupted`` if that came from the terminal.
+        """
         if self.task is not None and not self.task.done():
+            self._how = "killed"
             self.task.cancel(why)
         elif self.task is None:
             self.exit("killed")

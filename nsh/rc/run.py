@@ -22,7 +22,7 @@ from nsh import errors
 from nsh.dev import spawn
 from nsh.dev.hostfd import HostFdDevice
 from nsh.kern.chan import Chan, settle
-from nsh.kern.proc import RFENVG, RFFDG, Proc, Program
+from nsh.kern.proc import INTERRUPT, RFENVG, RFFDG, Proc, Program
 from nsh.p9.const import OREAD
 from nsh.rc import glob, tree, words
 from nsh.rc.builtins import BUILTINS
@@ -386,7 +386,7 @@ class Shell:
             return "i/o error"
         if me is not None and me.cancelling():
             self.status = status  # it ended in its own way when we were told to end
-            raise asyncio.CancelledError(spawn.INTERRUPT)
+            raise asyncio.CancelledError(INTERRUPT)
         spawn.forgive()
         return status
 

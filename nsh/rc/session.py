@@ -18,10 +18,10 @@ from nsh import nsfile
 from nsh.dev.bin import BinDevice
 from nsh.dev.cons import ConsDevice
 from nsh.dev.hostfd import HostFdDevice
-from nsh.dev.spawn import ABANDON, INTERRUPT, QUIT, Interrupts
+from nsh.dev.spawn import ABANDON, Interrupts
 from nsh.errors import FileFormatError
 from nsh.kern.chan import Chan
-from nsh.kern.proc import Proc, current
+from nsh.kern.proc import INTERRUPT, QUIT, Proc, current
 from nsh.p9.const import ORDWR, OREAD
 from nsh.rc.fault import Exit, RcError
 from nsh.rc.parse import END, Parser, RcSyntaxError
@@ -142,8 +142,10 @@ class Session:
             me = asyncio.current_task()
             if me is not None and me.cancelling():
                 raise
+            if self._ended_by is None:
+                return exit_number(sh.proc.status or "")
             # as rc does: what counts is whether the signal cut something short
-            return 0 if sh.true or self._ended_by is None else 128 + self._ended_by
+            return 0 if sh.true else 128 + self._ended_by
         finally:
             await self._end()
         return exit_number(status)

@@ -74,7 +74,7 @@ async def test_a_process_is_killed_by_its_ctl() -> None:
     p = await processes()
     child = started(p)
     await p.writefile(f"/prog/{child.pid}/ctl", b"kill\n", OWRITE)
-    assert await child.wait() == "interrupted"
+    assert await child.wait() == "killed"
 
 
 async def test_killgrp_kills_the_group_but_not_the_one_who_asks() -> None:
@@ -83,7 +83,7 @@ async def test_killgrp_kills_the_group_but_not_the_one_who_asks() -> None:
     members = [started(leader) for _ in range(2)]
     bystander = started(p)
     await p.writefile(f"/prog/{members[0].pid}/ctl", b"killgrp", OWRITE)
-    assert [await victim.wait() for victim in (leader, *members)] == ["interrupted"] * 3
+    assert [await victim.wait() for victim in (leader, *members)] == ["killed"] * 3
     assert (p.status, bystander.status) == (None, None)
 
     async def ask(q: Proc) -> str:
@@ -93,7 +93,7 @@ async def test_killgrp_kills_the_group_but_not_the_one_who_asks() -> None:
     asking = p.fork(RFNOTEG)
     member = started(asking)
     assert await asking.start(ask) == "still here"
-    assert await member.wait() == "interrupted"
+    assert await member.wait() == "killed"
     await kill(bystander)
 
 
@@ -131,7 +131,7 @@ async def test_wait_tells_of_each_child_that_ends() -> None:
     reading = asyncio.create_task(p.read(wait))
     first, second = started(p), started(p)
     await kill(first)
-    assert await reading == f'{first.pid} "sleeper":interrupted'.encode()
+    assert await reading == f'{first.pid} "sleeper":killed'.encode()
 
     async def fail(q: Proc) -> str:
         return "no luck"
@@ -141,7 +141,7 @@ async def test_wait_tells_of_each_child_that_ends() -> None:
     await third.wait()
     await kill(second)
     assert await p.read(wait) == f'{third.pid} "":no luck'.encode()
-    assert await p.read(wait) == f'{second.pid} "sleeper":interrupted'.encode()
+    assert await p.read(wait) == f'{second.pid} "sleeper":killed'.encode()
     p.close(wait)
 
 
@@ -160,11 +160,11 @@ async def test_another_user_may_look_but_not_touch() -> None:
     assert await failure(other.remove(f"{here}/ctl")) == "permission denied"
     mine = started(other)
     await other.writefile(f"/prog/{mine.pid}/ctl", b"kill", OWRITE)
-    assert await mine.wait() == "interrupted"
+    assert await mine.wait() == "killed"
     strange = started(other)
     current.set(p)
     await p.writefile(f"/prog/{strange.pid}/ctl", b"kill", OWRITE)
-    assert await strange.wait() == "interrupted", "the host owner may"
+    assert await strange.wait() == "killed", "the host owner may"
     other.exit()
     await kill(child)
 

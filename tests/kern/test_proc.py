@@ -8,7 +8,7 @@ import pytest
 
 from nsh import errors
 from nsh.kern.dev import up
-from nsh.kern.proc import RFCFDG, RFENVG, RFFDG, RFNOTEG, Proc
+from nsh.kern.proc import INTERRUPT, RFCFDG, RFENVG, RFFDG, RFNOTEG, Proc
 from nsh.p9.const import OREAD, OWRITE
 from tests.kern.world import failure, world
 
@@ -53,6 +53,22 @@ async def test_a_bug_in_a_program_is_logged_and_ends_only_that_process() -> None
     assert await child.wait() == "i/o error"
 
 
+async def test_a_process_that_was_interrupted_says_so_and_one_that_was_then_killed_says_that() -> None:
+    p = await world()
+
+    async def program(child: Proc) -> None:
+        await asyncio.sleep(100)
+
+    for then_killed, status in ((False, "interrupted"), (True, "killed")):
+        child = p.fork()
+        task = child.start(program)
+        await asyncio.sleep(0)
+        task.cancel(INTERRUPT)
+        if then_killed:
+            child.kill()
+        assert await child.wait() == status
+
+
 async def test_kill_interrupts_and_closes_the_files() -> None:
     """Also a program that has not made its first step yet."""
     p = await world()
@@ -68,7 +84,7 @@ async def test_kill_interrupts_and_closes_the_files() -> None:
         for _ in range(steps):
             await asyncio.sleep(0)
         child.kill()
-        assert await child.wait() == "interrupted"
+        assert await child.wait() == "killed"
         assert other.dev.read(other, 10, 0) == b""  # the end of the file: the far end is closed
         other.close()
 

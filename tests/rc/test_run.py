@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nsh.dev.spawn import INTERRUPT
+from nsh.kern.proc import INTERRUPT
 from nsh.rc.run import exit_number
 from nsh.rc.var import quoted
 from tests.rc.shell import rc, world

@@ -100,6 +100,11 @@ def test_a_signal_ends_a_script_and_what_it_runs(number: signal.Signals) -> None
         os.kill(child, 0)
 
 
+@pytest.mark.parametrize("how", ["echo kill >/prog/$pid/ctl", "echo killgrp >/prog/$pid/ctl", "kill $pid"])
+def test_a_shell_that_is_killed_has_failed(how: str) -> None:
+    assert nsh("-c", f"{how}; echo not reached") == ("", "", 1)
+
+
 def test_a_signal_runs_its_function_and_the_script_goes_on() -> None:
     text = "fn sighup { echo hup }; fn sigint {}; kill -HUP $pid; true; kill -INT $pid; true; echo end"
     assert nsh("-c", text) == ("hup\nend\n", "", 0)
