@@ -9,6 +9,7 @@ is said over it is not known here.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections import deque
 from collections.abc import Sequence
@@ -21,11 +22,21 @@ from nsh.kern.stream import Receiver
 
 HIGH = 256 * 1024
 """Bytes that may be queued, either way, before whoever fills the queue has to wait."""
+LARGE = 32 * 1024
+"""Bytes from which on a write goes to the socket without being put together first."""
+IOV_MAX = 1024
+"""Buffers that the kernel takes in one call."""
 LINGER = 10.0
 """Seconds for a peer to take what is left after the connection was closed here."""
 
 KEEPIDLE, KEEPINTERVAL, KEEPCOUNT = 30, 10, 3
 """After so many seconds of silence a TCP peer is probed, so often; a dead one is found in a minute."""
+
+
+bytearray(1 << 24)
+"""Made and dropped: glibc notes the size of the largest block that was given back, and from then on
+takes smaller ones from its heap. Otherwise each message of 1 MiB is new memory, mapped, filled page by page
+by the kernel, and unmapped, which costs five times as much as what is done with it."""
 
 
 class Conn(asyncio.Protocol):
@@ -39,6 +50,7 @@ class Conn(asyncio.Protocol):
         self.address = f"{net}!{remote}"
         self.remote, self.local = remote, local
         self._transport: asyncio.Transport | None = None
+        self._fd = -1  # of the socket
         self._receiver: Receiver | None = None
         self._holder: Chan | None = None
         self._arrived: deque[bytes] = deque()
@@ -52,9 +64,10 @@ class Conn(asyncio.Protocol):
     # --- what asyncio calls --------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         transport.set_write_buffer_limits(high=HIGH)
+        sock = transport.get_extra_info("socket")
+        self._fd = sock.fileno() if sock is not None else -1
 
     def data_received(self, data: bytes) -> None:
         if self._receiver is not None and not self._arrived:
@@ -117,8 +130,30 @@ class Conn(asyncio.Protocol):
             self.close()
 
     def write(self, parts: Sequence[bytes | memoryview]) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.writelines(parts)
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._fd >= 0 and not transport.get_write_buffer_size():
+            size = sum(map(len, parts))
+            if size >= LARGE:
+                parts = self._write_now(parts, size)
+        transport.writelines(parts)
+
+    def _write_now(self, parts: Sequence[bytes | memoryview], size: int) -> list[memoryview]:
+        """Give the socket as much as it takes; returns the rest.
+
+        A transport would join the parts before anything else, which costs as much as sending them.
+        """
+        try:
+            taken = os.writev(self._fd, parts[:IOV_MAX])
+        except OSError:  # it is full, or broken: the transport finds out
+            taken = 0
+        rest = []
+        for part in parts:
+            if taken < len(part):
+                rest.append(memoryview(part)[taken:])
+            taken = max(0, taken - len(part))
+        return rest
 
     def backlog(self) -> int:
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
