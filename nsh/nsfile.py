@@ -29,7 +29,7 @@ DEEPEST = 16
 
 _USAGE = {
     "bind": "bind [-abcCqu] new old",
-    "mount": "mount [-abcCAq9] server old [spec]",
+    "mount": "mount [-abcCAPq9] server old [spec]",
     "unmount": "unmount [new] old",
     "clear": "clear",
     "cd": "cd directory",
@@ -208,7 +208,8 @@ async def _mount(p: Proc, command: Command) -> None:
     if server.startswith("#|"):
         raise P9Error(f"{server}: nobody is at the other end of a new pipe")
     unasked = "A" in command.flags or is_local(address(server))
-    fd = p.fgrp.new(await connect(p, server, "9fs" if "9" in command.flags else "styx", unasked))
+    service = "9fs" if "9" in command.flags else "styx"
+    fd = p.fgrp.new(await connect(p, server, service, unasked, persistent="P" in command.flags))
     try:
         await p.mount(fd, old, command.mount_flag, "".join(spec))
     finally:

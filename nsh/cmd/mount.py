@@ -11,17 +11,19 @@ from nsh.kern.proc import RFFDG, Proc
 from nsh.net import dial, handed
 from nsh.p9.const import ORDWR
 
-USAGE = "[-a|-b] [-cCoA9] [-k keyfile] [-q] net!addr|file|{command} mountpoint [spec]"
+USAGE = "[-a|-b] [-cCoAP9] [-k keyfile] [-q] net!addr|file|{command} mountpoint [spec]"
 
 
 async def main(p: Proc, argv: list[str]) -> str:
-    options = parse(argv, "abcCoA9k:f:qv", USAGE)
+    options = parse(argv, "abcCoAP9k:f:qv", USAGE)
     if len(options.args) not in (2, 3):
         raise Usage(USAGE)
     if "o" in options:
         _refuse_old(options)
     server, target, *spec = options.args
-    fd = p.fgrp.new(await connect(p, server, "9fs" if "9" in options else "styx", "A" in options))
+    service = "9fs" if "9" in options else "styx"
+    conn = await connect(p, server, service, "A" in options, persistent="P" in options)
+    fd = p.fgrp.new(conn)
     try:
         await p.mount(fd, target, flags(options) | (MCACHE if "C" in options else 0), "".join(spec))
     except OSError as e:
@@ -40,12 +42,14 @@ def _refuse_old(options: Options) -> None:
     raise Fail("error", "the Styx of 1995 is not spoken here")
 
 
-async def connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
+async def connect(p: Proc, server: str, service: str, unasked: bool, persistent: bool = False) -> Chan:
     """The connection to ``server``, open: a command's pipe, a file, or a network connection.
 
-    ``service``: of an address that names none; ``unasked``: the server need not prove who it is.
+    ``service``: of an address that names none; ``unasked``: the server need not prove who it is;
+    ``persistent``: dial again when the connection is lost.
     """
     if server.startswith("{") and server.endswith("}"):
+        _refuse_to_keep("a command", persistent)
         return (await run_server(p, server[1:-1]))[0]
     if "!" not in server:
         try:
@@ -56,6 +60,9 @@ async def connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
         else:
             c = p.fgrp.get(fd).incref()
             p.close(fd)
+            if persistent:
+                c.close()
+            _refuse_to_keep("a file", persistent)
             return c
     address = dial.address(server, service=service)
     try:
@@ -65,7 +72,18 @@ async def connect(p: Proc, server: str, service: str, unasked: bool) -> Chan:
     if not unasked and address.net not in ("unix", *handed.NETWORKS):
         c.close()
         raise Fail("error", f"{address}: no key to authenticate with; -A mounts without authentication")
-    return c
+    if not persistent:
+        return c
+    from nsh.dev import persist
+
+    leader = p.leader
+    return persist.keep(p, c, lambda: call(leader, address))
+
+
+def _refuse_to_keep(what: str, persistent: bool) -> None:
+    """Only what can be dialled can be dialled again. Raises `Fail`."""
+    if persistent:
+        raise Fail("usage", f"cannot persistently mount {what}")
 
 
 async def run_server(p: Proc, command: str) -> tuple[Chan, Proc]:

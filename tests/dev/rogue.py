@@ -27,7 +27,7 @@ ROOT = Qid(QTDIR, 0, 0)
 class Rogue:
     """A server at the end of a pipe, and `p`, which has mounted it on /mnt/a."""
 
-    def __init__(self, p: Proc, end: Chan, data: bytes, msize: int) -> None:
+    def __init__(self, p: Proc, data: bytes, msize: int) -> None:
         self.p = p
         self.data = bytearray(data)
         self.qid = Qid(0, 1, 1)
@@ -37,19 +37,25 @@ class Rogue:
         self.waiting: list[msg.Message] = []
         self.held: Callable[[msg.Message], bool] = lambda m: False
         self.twist: Callable[[msg.Message, msg.Message], msg.Message] = lambda m, r: r
-        self._end = end
-        self._task = asyncio.create_task(self._serve())
 
     @classmethod
     async def start(cls, data: bytes = b"", msize: int = 1 << 20, flag: int = 0) -> Rogue:
         p = await world("a/")
-        mine, theirs = await p.pipe()
-        end = p.fgrp.get(theirs).incref()
-        p.close(theirs)
-        rogue = cls(p, end, data, msize)
-        await p.mount(mine, "/mnt/a", MREPL | MCREATE | flag)
-        p.close(mine)
+        rogue = cls(p, data, msize)
+        await rogue.mount(await rogue.dial(), flag)
         return rogue
+
+    async def mount(self, conn: Chan, flag: int = 0) -> None:
+        fd = self.p.fgrp.new(conn)
+        await self.p.mount(fd, "/mnt/a", MREPL | MCREATE | flag)
+        self.p.close(fd)
+
+    async def dial(self) -> Chan:
+        """A new connection to the server; the one before is gone."""
+        mine, self._end = await self.p.system.pipe()
+        self.waiting = []
+        self._task = asyncio.create_task(self._serve())
+        return mine
 
     async def open(self, mode: int = ORDWR) -> int:
         return await self.p.open("/mnt/a/f", mode)
