@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
     from nsh.rc.session import Options
 
 USAGE = """usage: nsh [-Dexils] [-n namespace] [--debug] [file [arg ...]]
@@ -74,6 +77,15 @@ def _options(args: list[str]) -> Options:
     return Options(frozenset(flags), None, args[0] if args else None, args[1:], namespace)
 
 
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes event loops faster than asyncio's own, where it is installed (the extra ``fast``)."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
+
+
 def _shell(options: Options, debug: bool) -> int:
     """Run the shell; what should not happen is told in one line, with ``debug`` in full."""
     import asyncio
@@ -85,7 +97,8 @@ def _shell(options: Options, debug: bool) -> int:
     _reserve_descriptors()
     sys.setrecursionlimit(6000)  # functions of rc may call each other deeper than Python's default allows
     try:
-        return asyncio.run(session(options), debug=debug)
+        with asyncio.Runner(debug=debug, loop_factory=_fast_loop()) as runner:
+            return runner.run(session(options))
     except KeyboardInterrupt:
         return 130
     except Exception as e:

@@ -26,10 +26,10 @@ BINDS = 50
 HALVES = ("1", "2")
 """Directories with half of the entries each, for unions."""
 
-_UVLOOP = (
-    "import runpy, sys, uvloop; uvloop.install(); del sys.argv[0]; "
-    "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
-)
+_START = "del sys.argv[0]; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+_UVLOOP = f"import runpy, sys, uvloop; uvloop.install(); {_START}"
+_PLAIN = f"import runpy, sys; sys.modules['uvloop'] = None; {_START}"
+"""Without uvloop, though it may be installed: nsh uses it when it is."""
 _BARE = """
 memfs /n/mem
 cp -r {tree}/d /n/mem
@@ -116,8 +116,8 @@ def _python(name: str, module: str, args: list[str], uvloop: bool = False) -> Pr
     """A Python program; ``{port}`` among its arguments stands for its port."""
     address = free_address()
     port = address.rpartition(":")[2]
-    start = ["-c", _UVLOOP] if uvloop else ["-m"]
-    argv = [sys.executable, "-P", *start, module, *(arg.replace("{port}", port) for arg in args)]
+    start = _UVLOOP if uvloop else _PLAIN
+    argv = [sys.executable, "-P", "-c", start, module, *(arg.replace("{port}", port) for arg in args)]
     return Program(name + ", uvloop" * uvloop, argv, address)
 
 
