@@ -1,7 +1,7 @@
 """`#m`, mntgen(4): a directory in which every name exists, as an empty directory to mount something on.
 
 A name springs into being when it is walked to, and is listed for as long as somebody holds it: a
-process that stands in it, or a mount on it.
+process that stands in it, or a mount on it. The newest name is listed first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Places(Directory):
         return place
 
     def entries(self) -> Iterable[File]:
-        return list(self._held.values())
+        return list(self._held.values())[::-1]
 
 
 class MntgenDevice(Device):

@@ -232,10 +232,8 @@ def step(c: Chan, name: str, pgrp: Pgrp) -> Maybe[Chan]:
     if name == ".." or not c.qid.type & QTDIR:
         return _step_any(c, name, pgrp)
     head = pgrp.find(c)
-    if head is None:
-        found = _walk_members(iter((c,)), [name], None)
-    else:
-        found = _walk_members((m.to for m in head.mounts), [name], None)
+    members = iter((c,)) if head is None else (m.to for m in head.mounts)
+    found = _walk_members(members, [name], None)
     if type(found) is tuple:
         return _stepped(c, name, head, found)
     return _step_later(c, name, head, found)
@@ -283,7 +281,10 @@ def _walk_members(members: Iterator[Chan], names: list[str], reason: OSError | N
             return walked[0], walked[1], base
         return _walk_members_later(walked, base, members, names)
     assert reason is not None
-    raise reason
+    try:
+        raise reason
+    finally:
+        del reason  # an error holds the frames that it passed: with this one it would hold itself, and Chans
 
 
 async def _walk_members_later(
@@ -294,7 +295,10 @@ async def _walk_members_later(
         return new, reached, base
     except OSError as e:
         reason = _bare(e)
-    return await settle(_walk_members(members, names, reason))
+    try:
+        return await settle(_walk_members(members, names, reason))
+    finally:
+        del reason
 
 
 def _bare(e: OSError) -> OSError:
@@ -440,8 +444,6 @@ async def create(p: Proc, text: str, mode: int, perm: int) -> Chan:
         raise errors.Eexist()
     parent, pgrp = await _walk_name(p, name, name.elems[:-1])
     last = name.elems[-1]
-    if last == "..":
-        raise errors.Eexist()
     found = await _existing(parent, last, pgrp)
     if found is None:
         try:

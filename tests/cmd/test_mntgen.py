@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tests.cmd.session import Result, session
 from tests.rc.shell import rc
 
@@ -30,3 +34,34 @@ async def test_mntgen_invents_names_and_lists_those_that_are_in_use() -> None:
 
 async def test_mntgen_takes_no_arguments() -> None:
     assert await (await session()).run("mntgen", "x") == Result("", "usage: mntgen\n", "usage")
+
+
+@contextmanager
+def only_counting() -> Iterator[None]:
+    """What nobody refers to goes at once; reference cycles stay."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+async def test_a_name_below_which_nothing_was_found_is_forgotten() -> None:
+    for place in ("bind '#m' m", "mount '{mntgen}' m"):
+        with only_counting():
+            out, err, _ = await rc(
+                f"memfs /srv; cd /srv; mkdir m; {place}; ls -d m/x/y; cat m/z/z/z; test -e m/u/v; ls m"
+            )
+        assert out == "", place
+        assert err.count("does not exist") == 2, err
+
+
+async def test_the_newest_name_is_listed_first() -> None:
+    script = """
+    memfs /srv; cd /srv
+    mkdir a m; mount {mntgen} m
+    for(i in b c a d) bind a m/$i
+    ls -n m
+    """.replace("{mntgen}", "'{mntgen}'")
+    assert (await rc(script)).out == "m/d\nm/a\nm/c\nm/b\n"
