@@ -333,7 +333,7 @@ class RamDevice(Device):
     """`#R`: every attach makes a tree, `#Rname` shares one."""
 
     letter, name = "R", "ram"
-    fresh = True
+    fresh = any_buffer = True
 
     def __init__(self, system: System) -> None:
         super().__init__(system)

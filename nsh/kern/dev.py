@@ -339,6 +339,8 @@ class Device:
     """Does each attach without a name make a new tree? Then none of them can be named again."""
     remote: ClassVar[bool] = False
     """Does a walk cost messages to a server? Then none is repeated only to learn why it failed."""
+    any_buffer: ClassVar[bool] = False
+    """May `write` be given a memoryview of bytes that never change? It saves a copy of large data."""
     small_qids: ClassVar[bool] = True
     """All qid.path values of this device are below 2**48, so an export need not look at them."""
 
