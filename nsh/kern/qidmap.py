@@ -58,8 +58,9 @@ class QidMap:
         return d if qid is d.qid else d._replace(qid=qid)
 
     def _unique(self, c: Chan, qid: Qid) -> Qid:
-        path = self.path(c, qid.path)
-        return qid if path == qid.path else Qid(qid.type, qid.vers, path)
+        if self._trees.get((c.dev, c.instance, qid.path >> _BITS)) == 0:
+            return qid
+        return Qid(qid.type, qid.vers, self.path(c, qid.path))
 
     def entries(self, c: Chan, data: bytes) -> bytes:
         """Packed directory entries that were read from ``c``, with their qids as others see them."""
