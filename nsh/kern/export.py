@@ -15,7 +15,7 @@ every qid that goes out is made unique, in walks, in stat, and in directory entr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, settle, soon
@@ -62,8 +62,17 @@ class Export:
     def walk(self, f: File, names: Sequence[str]) -> Soon[Walked]:
         """walk(5): all names, some, or an error for the first one."""
         if not names:
+            self._check(f.chan)
             return self._file(f.chan.alias(f.chan.path)), []
         return self._walk(f.chan, iter(names), [])
+
+    def _check(self, c: Chan) -> None:
+        """Raise `Ecloned` if the file is gone, as far as its device knows without a message."""
+        if not c.dev.remote:
+            try:
+                c.dev.walk(c, [])
+            except OSError:
+                raise errors.Ecloned() from None
 
     def _walk(self, c: Chan, names: Iterator[str], qids: list[Qid]) -> Soon[Walked]:
         """Walk on from ``c``; ``qids`` are those of the names before."""
@@ -76,6 +85,7 @@ class Export:
                 except OSError:
                     if qids:
                         return None, qids
+                    self._check(c)  # it is said if already the directory is gone
                     raise
                 if type(found) is not Chan:
                     return self._walk_later(found, names, qids)
@@ -148,9 +158,10 @@ class Export:
         return self._qids.entries(member, data) if member is not None else data
 
     def write(self, f: File, data: bytes | memoryview, offset: int) -> Soon[int]:
-        """write(5). Devices are given bytes, which they may keep."""
+        """write(5). Devices are given what they may keep."""
         c = f.chan
-        written = c.dev.write(c, bytes(data), offset)
+        kept = cast(bytes, data) if c.dev.any_buffer else bytes(data)
+        written = c.dev.write(c, kept, offset)
         return written if type(written) is int else soon(written)
 
     def clunk(self, f: File) -> None:

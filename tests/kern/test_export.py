@@ -135,3 +135,19 @@ async def test_creation_follows_the_flags_of_the_exporter() -> None:
     assert await settle(e.write(made, memoryview(b"hello"), 0)) == 5
     e.clunk(made)
     assert await p.readfile("/mnt/x/new") == b"hello"
+
+
+async def test_a_directory_that_was_removed_cannot_be_walked_from() -> None:
+    """Inferno clones a fid to walk from it, and says that this failed."""
+    p = await world("x/", "x/s/")
+    e = await exported(p, "/mnt/x")
+    s = await walk(e, "s")
+    await p.remove("/mnt/x/s")
+    for names in [], ["nosuch"]:
+        with pytest.raises(errors.Ecloned):
+            await settle(e.walk(s, names))
+    with pytest.raises(errors.Enonexist):
+        await settle(e.walk(e.attach("", ""), ["s"]))
+    await p.remove("/mnt/x")
+    with pytest.raises(errors.Ecloned):
+        await settle(e.walk(e.attach("", ""), ["s"]))
