@@ -29,7 +29,7 @@ USAGE = "[-gux] src target\n\tcp [-r] [-gux] src ... directory"
 
 
 class Level(NamedTuple):
-    """A directory that is being copied."""
+    """A directory that is being copied: ``entries`` are in the order of their names."""
 
     source: str
     target: str
@@ -200,7 +200,7 @@ class Copying:
             self._p.close(await self._p.create(target, OREAD, DMDIR | 0o777))
         except OSError as e:
             raise CopyError(f"cannot make directory {target}: {e}") from None
-        stack.append(Level(source, target, d, iter(compact(entries))))
+        stack.append(Level(source, target, d, iter(sorted(compact(entries), key=lambda d: d.name))))
 
     async def _leave(self, level: Level) -> None:
         """A directory gets its mode when it is full: it may forbid writing."""

@@ -19,7 +19,7 @@ _ORDER = {"r": MREPL, "a": MAFTER, "b": MBEFORE}
 async def main(p: Proc, argv: list[str]) -> str:
     options = parse(argv, "srabm:", USAGE)
     size = options.value("m", str(LIMIT))
-    if len(options.args) > 1 or not size.isdecimal():
+    if not size.isdecimal():
         raise Usage(USAGE)
     ram = cast(RamDevice, p.system.device("R"))
     tree = ram.new(int(size))

@@ -99,6 +99,13 @@ async def test_cp_r_copies_directories() -> None:
     assert sorted(await listing(s.p, "/mnt/into")) == ["a", "g"]
 
 
+async def test_cp_r_copies_in_the_order_of_names() -> None:
+    """Seen in memfs, which lists the newest file first."""
+    s = await session("a/", "a/b/", "a/z", "a/m", "a/d")
+    await s.out("cp", "-r", "a", "copy")
+    assert await listing(s.p, "/mnt/copy") == ["z", "m", "d", "b"]
+
+
 async def test_cp_r_refuses_what_would_not_end() -> None:
     s = await session("a/", "a/f")
     assert (await s.run("cp", "-r", "a", "a")).err == "cp: cannot copy a into itself\n"
