@@ -160,7 +160,7 @@ async def _connect_unix(path: str) -> Conn:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         await _connect(sock, path)
-        _check_peer(sock)
+        check_peer(sock)
         return await adopt(sock, "unix", path, path)
     except OSError as e:
         raise failure(e) from None
@@ -204,7 +204,7 @@ def failure(e: OSError) -> P9Error:
     return cls(os.strerror(cls.code))
 
 
-def _check_peer(sock: socket.socket) -> None:
+def check_peer(sock: socket.socket) -> None:
     """Raise `Eperm` unless the process at the other end of a unix socket is ours or root's."""
     size = struct.calcsize("3i")
     _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
@@ -260,7 +260,7 @@ class Listener:
 
     async def _welcome(self, sock: socket.socket, where: object) -> Conn:
         if self.address.net == "unix":
-            _check_peer(sock)
+            check_peer(sock)
             return await adopt(sock, "unix", self.address.host, self.address.host)
         return await adopt(sock, "tcp", _name(where), _name(sock.getsockname()))
 

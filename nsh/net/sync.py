@@ -19,16 +19,13 @@ from typing import TypeVar
 
 from nsh import errors
 from nsh.errors import Emountrpc, ProtocolError
-from nsh.net.dial import Address, address, failure, port
+from nsh.net.dial import Address, address, check_peer, failure, port
 from nsh.p9 import client as p9
-from nsh.p9.const import OREAD, OTRUNC, OWRITE
+from nsh.p9.const import MAXMSIZE, OREAD, OTRUNC, OWRITE
 from nsh.p9.msg import Rmsg, Tmsg
 from nsh.p9.stat import Dir, unpack_dirs
 
 T = TypeVar("T")
-
-MSIZE = 65536
-"""The message size that is offered to servers, in bytes. With 24 more Inferno's export cannot stat."""
 
 
 def connect(where: str, aname: str = "", uname: str = "", timeout: float | None = None) -> Client:
@@ -58,6 +55,7 @@ def _dial(a: Address, timeout: float | None) -> socket.socket:
         try:
             sock.settimeout(timeout)
             sock.connect(a.host)
+            check_peer(sock)
         except BaseException:
             sock.close()
             raise
@@ -81,7 +79,7 @@ class Client:
 
     def __init__(self, sock: socket.socket, aname: str, uname: str) -> None:
         self._sock = sock
-        self._client = p9.Client(MSIZE)
+        self._client = p9.Client(MAXMSIZE)
         self._run(self._client.version())
         self._root, _ = self._run(self._client.attach(uname, aname))
 
@@ -183,7 +181,7 @@ class Client:
         tag = self._client.send(message)
         try:
             self._sock.sendall(b"".join(self._client.take()))
-            while data := self._sock.recv(MSIZE):
+            while data := self._sock.recv(MAXMSIZE):
                 for answered, reply in self._client.feed(data):
                     if answered == tag:
                         return reply
