@@ -88,17 +88,18 @@ class Export:
                     self._check(c)  # it is said if already the directory is gone
                     raise
                 if type(found) is not Chan:
-                    return self._walk_later(found, names, qids)
+                    return self._walk_later(c, found, names, qids)
                 c = found
             qids.append(self._qids.qid(c))
         return File(c, qids[-1]), qids
 
-    async def _walk_later(self, found: Maybe[Chan], names: Iterator[str], qids: list[Qid]) -> Walked:
+    async def _walk_later(self, c: Chan, found: Maybe[Chan], names: Iterator[str], qids: list[Qid]) -> Walked:
         try:
             c = await settle(found)
         except OSError:
             if qids:
                 return None, qids
+            self._check(c)
             raise
         qids.append(self._qids.qid(c))
         return await settle(self._walk(c, names, qids))

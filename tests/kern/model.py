@@ -48,6 +48,10 @@ class File(NamedTuple):
     tree: str
     node: Node
 
+    def lost(self) -> type[errors.P9Error]:
+        """Why a name is not found here: a server says so when already the directory is gone."""
+        return errors.Ecloned if self.tree.startswith("M") and self.node.gone else errors.Enonexist
+
 
 class Member(NamedTuple):
     """A member of a mount point. ``name``: how it was come by."""
@@ -176,7 +180,7 @@ class Process:
             if elem == "..":
                 crossed = len(place.elems) > 0 and place.crossed[-1]
                 if here.node.gone and not crossed:
-                    raise Missing(errors.Enonexist, i)
+                    raise Missing(here.lost(), i)
                 place = place.up()
                 sent = 0
                 continue
@@ -186,7 +190,7 @@ class Process:
             choices = [member.file for member in head.members] if head else [here]
             found = next((c for c in choices if not c.node.gone and elem in c.node.children), None)
             if found is None:
-                raise Missing(errors.Edoesnotexist if sent else errors.Enonexist, i)
+                raise Missing(errors.Edoesnotexist if sent else choices[-1].lost(), i)
             place = place.down(elem, File(found.tree, found.node.children[elem]), head is not None)
             sent += 1
         return place
@@ -200,8 +204,8 @@ class Process:
             place = self.walk(place, words if last else words[:-1], table)
         except Missing as e:
             raise explain(name, e.reason, elems[e.at][1] if e.at >= 0 else len(start)) from None
-        if last and not elems and place.file.node.gone and not place.file.tree.startswith("M"):
-            raise errors.Ecloned()  # a server is not asked again for what it gave us
+        if last and not elems and place.file.node.gone:
+            raise errors.Ecloned()
         if last and mustbedir and elems and not place.file.node.directory:
             raise explain(name, errors.Enotdir, elems[-1][1])
         return place, table
@@ -306,8 +310,6 @@ class Process:
             raise errors.Eexist()
         parent, table = self.resolve(name, last=False)
         last = elems[-1][0]
-        if last == "..":
-            raise errors.Eexist()
         try:
             place = self.walk(parent, [last], table)
         except Missing:

@@ -241,3 +241,11 @@ async def test_removing_a_mount_point_whose_source_is_gone() -> None:
     await p.bind("/mnt/a", "/mnt/m", MREPL)
     await p.remove("/mnt/a")
     assert await failure(p.remove("/mnt/m")) == "clone failed"
+
+
+async def test_dotdot_is_there_and_a_directory_so_it_cannot_be_written() -> None:
+    p = await world("d/")
+    with pytest.raises(errors.Eperm, match=r"^permission denied$"):
+        await p.create("/mnt/d/..", OWRITE, 0o666)
+    with pytest.raises(errors.Eexist):
+        await p.create("/mnt/d/..", OWRITE | OEXCL, 0o666)
