@@ -6,7 +6,8 @@ to a file, what has its name is compared with what was walked to (`HostDevice._t
 
 Symbolic links are followed, except where the link itself is meant (remove, rename) or leads nowhere;
 ``..`` takes the last element of the name off, so it leads back out of a link. Owners and groups are
-shown by name. A name that is not UTF-8 keeps its bytes.
+shown by name. A name that is not UTF-8 keeps its bytes; a control character, which no name may have in
+9P, is shown as its symbol (`_SHOWN`), and found by that.
 
 Nothing here waits in the event loop: a regular file is read at once when its pages are in memory and
 in a thread when not; a FIFO, a terminal or another device is opened without blocking and read when
@@ -39,6 +40,9 @@ _FLAGS = {OREAD: os.O_RDONLY, OWRITE: os.O_WRONLY, ORDWR: os.O_RDWR, OEXEC: os.O
 _ALWAYS = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _KEPT = DMDIR | 0o777
 """Those bits of a mode that the host can keep, and that do not endanger it."""
+_SHOWN = {c: 0x2400 + c for c in range(0x20)} | {0x7F: 0x2421}
+"""The symbol, as Unicode has it, that stands for each control character in a name."""
+_MEANT = {symbol: c for c, symbol in _SHOWN.items() if c}
 _END = (1 << 63) - 1
 """Where the host's offsets end."""
 
@@ -92,6 +96,11 @@ def _status(file: str | int) -> os.stat_result:
         if e.errno not in (errno.ENOENT, errno.ELOOP):
             raise
         return os.stat(file, follow_symlinks=False)
+
+
+def _shown(name: str) -> str:
+    """A name of the host as a name in 9P."""
+    return name if name.isprintable() else name.translate(_SHOWN)
 
 
 def _check_mode(mode: int) -> None:
@@ -251,6 +260,7 @@ class HostDevice(Device):
     """`#U` and `#U*`: the host's files from its root on."""
 
     letter, name = "U", "fs"
+    any_buffer = True
     small_qids = False
 
     def __init__(self, system: System) -> None:
@@ -274,9 +284,7 @@ class HostDevice(Device):
         qids: list[Qid] = []
         for name in names:
             try:
-                node = self._below(node, qid, name)
-                path = node.path
-                qid = self._qids.qid(_status(path), path)
+                node, qid = self._below(node, qid, name)
             except OSError:
                 if not qids:
                     raise
@@ -284,13 +292,24 @@ class HostDevice(Device):
             qids.append(qid)
         return Chan(self, qid, c.path, HostFile(node), c.instance), qids
 
-    def _below(self, node: Node, qid: Qid, name: str) -> Node:
-        """The node of ``name`` in the directory ``node``."""
+    def _below(self, node: Node, qid: Qid, name: str) -> tuple[Node, Qid]:
+        """The node and the qid of ``name``, or of what is shown as that, in the directory ``node``."""
         if not qid.type & QTDIR:
             raise errors.Enotdir()
         if "/" in name or "\0" in name:
             raise errors.Enonexist()
-        return self._nodes.child(node, name)
+        found = self._nodes.child(node, name)
+        path = found.path
+        try:
+            status = _status(path)
+        except FileNotFoundError:
+            meant = name.translate(_MEANT)
+            if meant == name:
+                raise
+            found = self._nodes.child(node, meant)
+            path = found.path
+            status = _status(path)
+        return found, self._qids.qid(status, path)
 
     def _there(self, c: Chan) -> tuple[os.stat_result, Qid]:
         """The state of what has the name of ``c``, and its qid, if that is still the file of ``c``.
@@ -321,7 +340,7 @@ class HostDevice(Device):
         times = (_seconds(status.st_atime), _seconds(status.st_mtime))
         uid = user_name(status.st_uid)
         gid = group_name(status.st_gid)
-        return Dir(ord(self.letter), 0, qid, mode, *times, length, name, uid, gid, uid)
+        return Dir(ord(self.letter), 0, qid, mode, *times, length, _shown(name), uid, gid, uid)
 
     # --- open files ----------------------------------------------------------------------------
 

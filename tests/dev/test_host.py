@@ -19,7 +19,7 @@ from nsh.kern.proc import Proc
 from nsh.p9.const import DMDIR, OEXEC, OREAD, OTRUNC, OWRITE
 from nsh.p9.stat import Dir
 from tests.conformance import check_files, check_tree, put
-from tests.kern.world import world
+from tests.kern.world import failure, world
 
 
 @pytest.fixture
@@ -55,6 +55,31 @@ async def test_a_file_is_described_as_the_host_describes_it(tmp: str, tmp_path: 
     assert (d.name, d.mode, d.length, d.atime, d.mtime) == ("f", 0o640, 5, 1000, 2000)
     assert (d.uid, d.gid) == (user_name(os.getuid()), group_name(file.stat().st_gid))
     assert d.qid.path & (1 << 32) - 1 == file.stat().st_ino & (1 << 32) - 1
+
+
+async def test_a_control_character_in_a_name_is_shown_as_its_symbol(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    (tmp_path / "a\nb").write_text("text")
+    (tmp_path / "d\x7f").mkdir()
+    (tmp_path / "d\x7f" / "\x01").touch()
+    assert {d.name for d in await p.readdir(tmp)} == {"a\u240ab", "d\u2421"}
+    assert (await p.stat(f"{tmp}/a\u240ab")).name == "a\u240ab"
+    assert await p.readfile(f"{tmp}/a\u240ab") == b"text"
+    await p.wstat(f"{tmp}/a\u240ab", Dir.dont_touch(name="c"))
+    await p.remove(f"{tmp}/d\u2421/\u2401")
+    await p.remove(f"{tmp}/d\u2421")
+    assert os.listdir(tmp_path) == ["c"]
+
+
+async def test_a_name_that_has_such_a_symbol_comes_first(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    (tmp_path / "\t").write_text("tab")
+    (tmp_path / "\u2409").write_text("symbol")
+    assert await p.readfile(f"{tmp}/\u2409") == b"symbol"
+    await p.remove(f"{tmp}/\u2409")
+    assert await p.readfile(f"{tmp}/\u2409") == b"tab"
+    await p.remove(f"{tmp}/\u2409")
+    assert "does not exist" in await failure(p.stat(f"{tmp}/\u2409"))
 
 
 async def test_times_before_1970_and_far_ahead_fit(tmp: str, tmp_path: Path) -> None:
