@@ -15,7 +15,7 @@ from nsh import errors
 from nsh.dev.fd import describe
 from nsh.kern.chan import Chan, Maybe
 from nsh.kern.ctlmsg import parse
-from nsh.kern.dev import Ctl, Device, Directory, File, Text, up
+from nsh.kern.dev import Ctl, Device, Directory, File, Text, access_needed, check_permission, up
 from nsh.kern.proc import Proc, System
 from nsh.kern.recipe import recipe
 
@@ -129,9 +129,11 @@ class ProgDevice(Device):
         return Processes(self.system)
 
     def check(self, node: File, mode: int) -> None:
-        """A process is its owner's, and the host owner's."""
+        """A process is its owner's, and the host owner's, who may do what the owner may."""
         if node.directory or up().user != self.eve:
             super().check(node, mode)
+        else:
+            check_permission(node.uid, node.uid, "", node.perm, access_needed(mode))
 
     def remove(self, c: Chan) -> Maybe[None]:
         raise errors.Eperm()

@@ -145,6 +145,15 @@ async def test_wait_tells_of_each_child_that_ends() -> None:
     p.close(wait)
 
 
+async def test_what_can_only_be_read_or_written_is_refused_when_opened_otherwise() -> None:
+    p = await processes()
+    child = started(p)
+    for name in ("fd", "ns", "nsgrp", "pgrp", "status", "wait"):
+        assert await failure(p.open(f"/prog/{child.pid}/{name}", OWRITE)) == "permission denied"
+    assert await failure(p.open(f"/prog/{child.pid}/ctl", OREAD)) == "permission denied"
+    await kill(child)
+
+
 async def test_another_user_may_look_but_not_touch() -> None:
     p = await processes()
     child = started(p)
