@@ -2,7 +2,8 @@
 
 A Chan that is a descriptor of the host (`Device.fileno`) is handed on as it is. Any other gets a pipe, and
 a task that carries the bytes between the two. The program stands in the host directory that the process's
-current directory is, or in ``/`` where that is no directory of the host.
+current directory is (of a union the first member, and the program sees no other), or in an empty directory of
+ours where that is no directory of the host.
 
 Nothing waits here but coroutines: the end of a program is seen by its pidfd. When the one who waits is
 cancelled the program is told (SIGINT, SIGTERM, at last SIGKILL), and it has ended when `run` returns.
@@ -247,22 +248,51 @@ def _reopen(fd: int) -> int:
     return again
 
 
+@functools.cache
+def _nowhere(process: int) -> str:
+    """An empty directory that is not writable, and is there until this ``process`` ends."""
+    import atexit
+    import tempfile
+
+    directory = tempfile.mkdtemp(prefix="nsh-nowhere-")
+    os.chmod(directory, stat.S_IRUSR | stat.S_IXUSR)
+
+    def remove() -> None:
+        if os.getpid() == process:
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+
+    atexit.register(remove)
+    return directory
+
+
+def _leave() -> None:
+    """Go to where no relative name is a file, and none can be made.
+
+    The superuser can make files everywhere but in a directory that has been removed.
+    """
+    if os.geteuid() != 0:
+        os.chdir(_nowhere(os.getpid()))
+        return
+    import tempfile
+
+    directory = tempfile.mkdtemp(prefix="nsh-nowhere-")
+    os.chdir(directory)
+    os.rmdir(directory)
+
+
 @contextlib.contextmanager
 def _standing_in(directory: str | None) -> Iterator[None]:
     """Have ``directory`` as the working directory of the whole process, which posix_spawn cannot set.
 
-    None is a directory that has been removed: what a program that is started there reads from its
-    descriptors it can still filter, but a relative name is nothing, instead of a file of another place.
+    None is an empty directory: what a program that is started there reads from its descriptors it can still
+    filter, but a relative name is nothing, instead of a file of another place.
     Nothing else runs in between but threads, and they use whole names only.
     """
     home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         if directory is None:
-            import tempfile
-
-            nowhere = tempfile.mkdtemp(prefix="nsh-nowhere-")
-            os.chdir(nowhere)
-            os.rmdir(nowhere)
+            _leave()
         else:
             os.chdir(directory)
         try:

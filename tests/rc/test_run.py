@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nsh.dev import spawn
 from nsh.kern.proc import INTERRUPT
 from nsh.rc.run import exit_number
 from nsh.rc.var import quoted
@@ -46,6 +47,18 @@ async def test_a_host_program_stands_where_the_shell_stands(tmp_path: Path) -> N
     (tmp_path / "a" / "f").touch()
     (tmp_path / "m").mkdir()
     assert await out(f"cd {tmp_path}\nbind a m\ncd m\nsh -c ls\n") == "f\n"
+
+
+def test_where_dot_is_none_of_the_host_there_is_an_empty_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    before = os.getcwd()
+    spawn._nowhere.cache_clear()
+    with spawn._standing_in(None):
+        nowhere = os.getcwd()
+        assert (os.listdir("."), os.stat(".").st_mode & 0o777) == ([], 0o500)
+    assert os.getcwd() == before
+    spawn._nowhere.cache_clear()
+    os.rmdir(nowhere)
 
 
 async def test_a_host_program_below_what_is_not_the_hosts_has_no_files_by_relative_names() -> None:
