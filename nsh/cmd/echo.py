@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nsh.cmd import complain
 from nsh.kern.proc import Proc
 
 
@@ -9,5 +10,9 @@ async def main(p: Proc, argv: list[str]) -> str:
     words, end = argv[1:], "\n"
     if words and words[0] == "-n":
         words, end = words[1:], ""
-    await p.print(" ".join(words) + end)
+    try:
+        await p.print(" ".join(words) + end)
+    except OSError as e:
+        await complain(p, f"echo: write error: {e}")
+        return "write error"
     return ""

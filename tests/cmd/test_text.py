@@ -17,6 +17,7 @@ from nsh.cmd.time import seconds
 from nsh.p9.const import DMAPPEND
 from tests.cmd.session import Result, session
 from tests.kern.world import content, listing, make
+from tests.rc.shell import rc
 
 
 async def test_cat_copies_files_and_standard_input() -> None:
@@ -40,6 +41,11 @@ async def test_cat_copies_large_and_binary_files_whole() -> None:
     await s.p.write(fd, data)
     s.p.close(fd)
     assert (await s.out("cat", "big")).encode("utf-8", "surrogateescape") == data
+
+
+async def test_echo_tells_why_it_cannot_write() -> None:
+    out, err, _ = await rc("echo hi >/dev/full")
+    assert (out, err) == ("", "echo: write error: filesystem full\n")
 
 
 async def test_echo_joins_its_arguments() -> None:
@@ -155,7 +161,7 @@ async def test_kill_ends_processes_by_number_and_by_command() -> None:
         q.start(lambda q: cmd.run(cmd.find("sleep"), q, q.args))
         out = await s.out("kill", "sleep" if by_name else str(q.pid))
         assert out == (f"{q.pid} \n" if by_name else "")
-        assert await q.wait() == "interrupted"
+        assert await q.wait() == "killed"
 
 
 async def test_kill_says_whom_it_does_not_find_or_may_not_kill() -> None:
