@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar, cast
 
@@ -27,7 +29,7 @@ from nsh.net import dial
 from nsh.net.serve import Server, listen
 from nsh.p9.const import DMDIR, OEXCL, ORDWR, OREAD, OTRUNC
 from nsh.p9.stat import Dir
-from nsh.path import PurePath, open_mode
+from nsh.path import PurePath, open_mode, pattern_parts
 
 log = logging.getLogger("nsh")
 
@@ -489,10 +491,16 @@ class Path(PurePath):
         ...     print(f, f.name, f.parts, f.parent == mem / "d", await f.read_text())
         ...     await f.rename("g")
         ...     print(await f.exists(), [await g.read_bytes() async for g in f.parent.iterdir()])
+        ...     await f.with_suffix(".txt").touch()
+        ...     print([g async for g in mem.glob("*/f*")], [g.stem async for g in mem.rglob("*.txt")])
+        ...     await f.with_name("g").unlink()
+        ...     await f.with_suffix(".txt").unlink()
+        ...     await f.parent.rmdir()
         5
         /n/mem/d/f f ('/', 'n', 'mem', 'd', 'f') True hello
         Path('/n/mem/d/g')
         False [b'hello']
+        [Path('/n/mem/d/f.txt')] ['f']
     """
 
     __slots__ = ()
@@ -594,9 +602,63 @@ class Path(PurePath):
         await self._files.wstat(self, Dir.dont_touch(name=name))
         return self.with_name(name)
 
-    async def unlink(self) -> None:
-        """Remove the file, or the empty directory."""
+    async def touch(self, mode: int = 0o666, exist_ok: bool = True) -> None:
+        """Make the file, or say that it has been modified now. Errors: `Eexist`."""
+        if not await self.exists():
+            await (await self.open("xb", mode)).close()
+        elif not exist_ok:
+            raise errors.Eexist()
+        else:
+            await self._files.wstat(self, Dir.dont_touch(mtime=int(time.time())))
+
+    async def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the file. Errors: `Eisdir` for a directory, which `rmdir` removes."""
+        if await self.is_dir():
+            raise errors.Eisdir()
+        try:
+            await self._files.remove(self)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    async def rmdir(self) -> None:
+        """Remove the empty directory. Errors: `Enotdir`, `Enotempty`."""
+        if not (await self.stat()).isdir:
+            raise errors.Enotdir()
         await self._files.remove(self)
+
+    async def glob(self, pattern: str) -> AsyncIterator[Path]:
+        """The files below that match; ``**`` is this directory and all below it, each once."""
+        found = [self]
+        for part in pattern_parts(pattern):
+            found = [below for path in found async for below in path._matching(part)]
+        for path in dict.fromkeys(found):
+            yield path
+
+    async def rglob(self, pattern: str) -> AsyncIterator[Path]:
+        """The same, in all directories from here on."""
+        async for path in self.glob(f"**/{pattern}"):
+            yield path
+
+    async def _matching(self, part: str, above: tuple[tuple[int, int, int], ...] = ()) -> AsyncIterator[Path]:
+        """What one element of a pattern stands for; a directory is not looked for below itself."""
+        try:
+            d = await self.stat()
+            entries = await self._files.readdir(self) if d.isdir else []
+        except (FileNotFoundError, PermissionError):
+            return
+        if part != "**":
+            for entry in entries:
+                if fnmatchcase(entry.name, part):
+                    yield self / entry.name
+        elif d.isdir and (d.type, d.dev, d.qid.path) not in above:
+            yield self
+            for entry in entries:
+                if entry.isdir:
+                    async for path in (self / entry.name)._matching(
+                        part, (*above, (d.type, d.dev, d.qid.path))
+                    ):
+                        yield path
 
 
 @asynccontextmanager

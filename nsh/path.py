@@ -38,6 +38,26 @@ class PurePath:
         """The file beside this one that is called ``name``."""
         return self._at(self.pure.with_name(name))
 
+    def with_stem(self, stem: str) -> Self:
+        """The file beside this one with another name, but the same suffix."""
+        return self._at(self.pure.with_stem(stem))
+
+    def with_suffix(self, suffix: str) -> Self:
+        """The file beside this one with another suffix, or with '' none."""
+        return self._at(self.pure.with_suffix(suffix))
+
+    def relative_to(self, other: str | PurePath) -> PurePosixPath:
+        """The name as seen from the directory ``other``. Errors: ValueError if it is not below that."""
+        return self.pure.relative_to(str(other))
+
+    def is_relative_to(self, other: str | PurePath) -> bool:
+        """Does the name lead to ``other``, or below it?"""
+        return self.pure.is_relative_to(str(other))
+
+    def match(self, pattern: str) -> bool:
+        """Does the name end as ``pattern`` says, whose elements may have ``*``, ``?`` and ``[...]``?"""
+        return self.pure.match(pattern)
+
     @property
     def parent(self) -> Self:
         """The directory, going by the name alone."""
@@ -47,6 +67,26 @@ class PurePath:
     def name(self) -> str:
         """The last element; empty for the root."""
         return self.pure.name
+
+    @property
+    def parents(self) -> tuple[Self, ...]:
+        """The directory, its directory, and so on up to the root."""
+        return tuple(map(self._at, self.pure.parents))
+
+    @property
+    def suffix(self) -> str:
+        """The end of the name from its last dot on; empty if there is none."""
+        return self.pure.suffix
+
+    @property
+    def suffixes(self) -> list[str]:
+        """All the suffixes: of ``a.tar.gz`` two."""
+        return self.pure.suffixes
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return self.pure.stem
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -76,6 +116,14 @@ class PurePath:
 
     def __hash__(self) -> int:
         return hash((id(self._files), self.pure))
+
+
+def pattern_parts(pattern: str) -> tuple[str, ...]:
+    """The elements of a pattern for ``glob``. Errors: ValueError, if it is empty or begins with a slash."""
+    parts = PurePosixPath(pattern).parts
+    if not parts or parts[0].startswith("/"):
+        raise ValueError(f"unacceptable pattern: '{pattern}'")
+    return parts
 
 
 class Mode(NamedTuple):

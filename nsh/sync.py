@@ -10,13 +10,16 @@ server listens.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 
+from nsh import errors
 from nsh.net.sync import Client, File, connect
 from nsh.p9.const import DMDIR, OEXCL, OREAD
 from nsh.p9.stat import Dir
-from nsh.path import PurePath, open_mode
+from nsh.path import PurePath, open_mode, pattern_parts
 
 __all__ = ["Client", "File", "Path", "connect", "mount"]
 
@@ -52,7 +55,12 @@ class Path(PurePath):
     ...     with (mem / "d" / "g").open() as g:
     ...         print(g.read(4), g.read())
     ...     print((root / "dev" / "null").read_bytes(), (root / "dev" / "null").write_bytes(b"x"))
+    ...     g = mem / "d" / "g.txt"
+    ...     g.touch()
+    ...     print(list(mem.glob("*/*.txt")) == list(mem.rglob("*.txt")) == [g])
     ...     (mem / "d" / "g").unlink()
+    ...     g.unlink()
+    ...     (mem / "d").rmdir()
     5
     /mnt/d/f f ('/', 'mnt', 'd', 'f') True hello
     600 True False
@@ -60,6 +68,7 @@ class Path(PurePath):
     False [Path('/mnt/d/g')]
     b'hell' b'o'
     b'' 1
+    True
     """
 
     __slots__ = ()
@@ -146,6 +155,55 @@ class Path(PurePath):
         self._files.wstat(str(self), Dir.dont_touch(name=name))
         return self.with_name(name)
 
-    def unlink(self) -> None:
-        """Remove the file, or the empty directory."""
+    def touch(self, mode: int = 0o666, exist_ok: bool = True) -> None:
+        """Make the file, or say that it has been modified now. Errors: `Eexist`."""
+        if not self.exists():
+            self.open("xb", mode).close()
+        elif not exist_ok:
+            raise errors.Eexist()
+        else:
+            self._files.wstat(str(self), Dir.dont_touch(mtime=int(time.time())))
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the file. Errors: `Eisdir` for a directory, which `rmdir` removes."""
+        if self.is_dir():
+            raise errors.Eisdir()
+        try:
+            self._files.remove(str(self))
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def rmdir(self) -> None:
+        """Remove the empty directory. Errors: `Enotdir`, `Enotempty`."""
+        if not self.stat().isdir:
+            raise errors.Enotdir()
         self._files.remove(str(self))
+
+    def glob(self, pattern: str) -> Iterator[Path]:
+        """The files below that match; ``**`` is this directory and all below it, each once."""
+        found = [self]
+        for part in pattern_parts(pattern):
+            found = [below for path in found for below in path._matching(part)]
+        yield from dict.fromkeys(found)
+
+    def rglob(self, pattern: str) -> Iterator[Path]:
+        """The same, in all directories from here on."""
+        yield from self.glob(f"**/{pattern}")
+
+    def _matching(self, part: str, above: tuple[tuple[int, int, int], ...] = ()) -> Iterator[Path]:
+        """What one element of a pattern stands for; a directory is not looked for below itself."""
+        try:
+            d = self.stat()
+            entries = self._files.readdir(str(self)) if d.isdir else []
+        except (FileNotFoundError, PermissionError):
+            return
+        if part != "**":
+            for entry in entries:
+                if fnmatchcase(entry.name, part):
+                    yield self / entry.name
+        elif d.isdir and (d.type, d.dev, d.qid.path) not in above:
+            yield self
+            for entry in entries:
+                if entry.isdir:
+                    yield from (self / entry.name)._matching(part, (*above, (d.type, d.dev, d.qid.path)))
