@@ -293,3 +293,10 @@ async def test_a_host_that_dies_leaves_the_other_mounts_alone() -> None:
     assert await content(b, "/mnt/n/g") == "g"
     await end(b)
     await c.stop()
+
+
+async def test_memfs_does_not_look_at_a_second_operand() -> None:
+    p = await world("d/", "e/")
+    assert await command(p, "memfs", "/mnt/d", "/mnt/e") == ("", "")
+    await make(p, "/mnt/d/f")
+    assert await listing(p, "/mnt/d") == ["f"]
