@@ -90,6 +90,10 @@ MAXHELD = 4 << 20
 Not held back, which would let the client wait too: what ends the waiting, a Tflush or a read of the same
 pipe, may stand behind it.
 """
+MAXOWED = 64 << 20
+"""Bytes that waiting Treads may ask for. All may come at once, and to a client that takes nothing. When more
+are asked for, a Tread gets at most `SHORT` (read(5): "the count may be less"), which refuses nobody."""
+SHORT = 8192
 MAXQUEUED = 4 << 20
 """Bytes of replies after which `Session.feed` stops and wants to be called again."""
 
@@ -159,6 +163,7 @@ class Session(Generic[F]):
         self._reserved: set[int] = set()  # fid numbers that a waiting request is about to fill or to free
         self._pending: dict[int, _Waiting] = {}  # by tag; under a Tflush's tag, what it waits for
         self._room = max(MAXHELD, msize)  # bytes of requests that may still come to wait
+        self._owed = 0  # bytes that the waiting Treads ask for
         self._out: list[Buffer] = []
         self._queued = 0
         self._feeding = False
@@ -284,6 +289,8 @@ class Session(Generic[F]):
         waiting = _Waiting(self, message, size, fid, end)
         self._pending[message.tag] = waiting
         self._room -= size
+        if type(message) is msg.Tread:
+            self._owed += message.count
         if fid is not None:
             fid.busy += 1
         self._hold(message, fid)
@@ -319,6 +326,8 @@ class Session(Generic[F]):
     def _finished(self, waiting: _Waiting, value: Any, error: BaseException | None) -> None:
         message, fid = waiting.message, waiting.fid
         self._room += waiting.size
+        if type(message) is msg.Tread:
+            self._owed -= message.count
         if waiting.live:
             self._answer(waiting, value, error)
         elif error is None:
@@ -353,7 +362,8 @@ class Session(Generic[F]):
                 self._drop(fid)
             self._fail(tag, error if isinstance(error, Exception) else Eintr())
         for flush in waiting.flushes:
-            self._pending.pop(flush, None)
+            if self._pending.get(flush) is waiting:  # not a request whose tag the flush should not have had
+                del self._pending[flush]
             self._out.append(msg.rflush(flush))
 
     def _flush(self, m: msg.Tflush) -> None:
@@ -550,6 +560,8 @@ class Session(Generic[F]):
                 raise Edirseek
         elif offset > _MAXOFFSET:
             raise Enegoffset
+        if self._owed + count > MAXOWED:
+            count = min(count, SHORT)
         return fid, self._files.read(fid.file, count, offset)
 
     def _end_read(self, m: msg.Tread, fid: _Fid[F], data: Buffer) -> None:

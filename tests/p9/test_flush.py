@@ -235,6 +235,29 @@ def test_the_bytes_of_the_requests_that_wait_have_a_bound(blocked: Server) -> No
     assert blocked.feed(*large) == [Rwrite(m.tag, len(m.data)) for m in large]
 
 
+def test_waiting_reads_that_ask_for_much_together_get_less(
+    blocked: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """read(5): the count may be less. All of them might be answered at once, to one who takes nothing."""
+    monkeypatch.setattr("nsh.p9.server.MAXOWED", 8)
+    monkeypatch.setattr("nsh.p9.server.SHORT", 2)
+    blocked.feed(READ, READ._replace(tag=6))
+    blocked.turn()
+    assert blocked.release() == [Rread(5, b"hello"), Rread(6, b"he")]
+    blocked.feed(READ)
+    blocked.turn()
+    assert blocked.release() == [Rread(5, b"hello")]
+
+
+def test_a_flush_under_the_tag_of_another_request_does_not_lose_that(blocked: Server) -> None:
+    """flush(5) has no rule for this; found by the fuzzer, as a request that outlived its connection."""
+    blocked.feed(READ, READ._replace(tag=6))
+    blocked.feed(Tflush(6, 5))
+    assert blocked.turn() == [Rflush(6)]
+    assert blocked.session.outstanding == 1
+    assert blocked.release() == [Rread(6, b"hello")]
+
+
 def test_what_a_tversion_aborts_counts_until_it_has_ended(blocked: Server) -> None:
     """Else a client could fill the memory of a server that takes its time to cancel."""
     blocked.split = False
