@@ -1,7 +1,8 @@
 """`#m`, mntgen(4): a directory in which every name exists, as an empty directory to mount something on.
 
 A name springs into being when it is walked to, and is listed for as long as somebody holds it: a
-process that stands in it, or a mount on it. The newest name is listed first.
+process that stands in it, or a mount on it. The newest name is listed first. Since a client of an export
+can hold many names that it has made up, they must not be long.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from weakref import WeakValueDictionary
 from nsh import errors
 from nsh.kern.chan import Chan
 from nsh.kern.dev import Device, Directory, File
+
+NAMEMAX = 255
+"""Most bytes of a name, as on the host."""
 
 _instances = itertools.count(1)
 
@@ -27,6 +31,8 @@ class Places(Directory):
     def lookup(self, name: str) -> File:
         place = self._held.get(name)
         if place is None:
+            if len(name.encode("utf-8", "surrogateescape")) > NAMEMAX:
+                raise errors.Enametoolong()
             place = Directory(name)
             place.parent = self
             self._held[name] = place

@@ -33,6 +33,7 @@ from nsh.p9.const import (
     OTRUNC,
     OWRITE,
     QTDIR,
+    STATFIXLEN,
 )
 from nsh.p9.stat import Dir, Qid
 
@@ -294,7 +295,7 @@ class DirReader:
         if offset != self._offset:
             raise errors.Edirseek()
         ready = self._ready
-        while self._have < count and (batch := list(itertools.islice(self._packed, _BATCH))):
+        while self._have < count and (batch := list(itertools.islice(self._packed, count // _SMALL + 1))):
             ready += batch
             self._have += sum(map(len, batch))
         if self._have <= count:
@@ -310,8 +311,8 @@ class DirReader:
         return data
 
 
-_BATCH = 256
-"""Entries that a `DirReader` packs in one go."""
+_SMALL = STATFIXLEN
+"""Bytes of the smallest entry: of no more of them than would fit is a `DirReader` to keep what does not."""
 
 
 class Device:

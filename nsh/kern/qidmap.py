@@ -8,6 +8,7 @@ system runs.
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import TYPE_CHECKING
 
@@ -31,22 +32,32 @@ class QidMap:
 
     A path is cut into its low 48 bits, in which nearly all servers number their files, and the rest. Each
     (tree, rest) that is met gets a number, which takes the place of the rest; the first one gets 0, so its
-    paths stay what they are. When these numbers are used up, paths are numbered one by one.
+    paths stay what they are. A server that uses all 64 bits can use up these numbers; from then on a new
+    (tree, rest, path) is hashed: nothing is remembered that a server could make without end, and that two
+    files get the same path is as unlikely as two equal numbers of 48 bits.
     """
 
     def __init__(self) -> None:
         self._trees: dict[tuple[Device, int, int], int] = {}
-        self._singles: dict[tuple[int, int], int] = {}
+        self._secret = int.from_bytes(os.urandom(8), "little")  # nobody can look for two paths that meet
 
     def path(self, c: Chan, path: int) -> int:
         """What stands for ``path`` of the tree that ``c`` is in."""
         number = self._number(c, path >> _BITS)
         if number < _TREES:
             return number << _BITS | path & _MASK
-        return _TREES << _BITS | self._singles.setdefault((number, path), len(self._singles))
+        hashed = hash((self._secret, ord(c.dev.letter), c.instance, path))
+        return _TREES << _BITS | hashed & _MASK
 
     def _number(self, c: Chan, rest: int) -> int:
-        return self._trees.setdefault((c.dev, c.instance, rest), len(self._trees))
+        """The number of this part of a tree; `_TREES` when there is none left for it."""
+        key = (c.dev, c.instance, rest)
+        number = self._trees.get(key)
+        if number is None:
+            number = len(self._trees)
+            if number < _TREES:
+                self._trees[key] = number
+        return number
 
     def qid(self, c: Chan) -> Qid:
         """The qid of ``c`` as others see it."""

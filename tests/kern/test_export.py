@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from nsh import errors
@@ -114,6 +116,23 @@ async def test_big_qids_are_unique_and_stay_the_same() -> None:
     seen = [qids.path(c, path) for path in big]
     assert len({*seen, 5}) == len(big) + 1
     assert [qids.path(c, path) for path in big] == seen
+
+
+async def test_a_server_that_makes_up_qids_does_not_fill_our_memory() -> None:
+    p = await world("f")
+    c = await namec(p, "/mnt/f", Access.ACCESS)
+    qids = QidMap()
+    for n in range(1, 70000):
+        qids.path(c, n << 48)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for n in range(70000, 90000):
+            qids.path(c, n << 48)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 20000
 
 
 async def test_a_file_cannot_be_renamed_to_what_could_not_be_created() -> None:
