@@ -253,6 +253,23 @@ def test_a_missing_requirement_skips_with_its_name_and_fails_where_all_is_requir
     suite.run(source, passed=1, errors=2)
 
 
+def test_a_program_that_debian_does_not_have_is_required_nowhere(
+    suite: Suite, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+        @pytest.mark.requires("9pfuse")
+        def test_unpackaged():
+            pass
+
+        @pytest.mark.requires("9pfuse", "no-such-program")
+        def test_other():
+            pass
+        """
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("NSH_REQUIRE_ALL", "1")
+    suite.run(source, skipped=1, errors=1)
+
+
 def test_an_ability_is_tried_and_not_believed_because_its_program_is_there(
     suite: Suite, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
