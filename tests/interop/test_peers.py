@@ -115,7 +115,7 @@ def test_9pfuse_on_ours(kind: str, tmp_path: Path) -> None:
     assert lines[8] == "big" and lines[9].endswith("nosuch: No such file or directory") and len(lines) == 10
 
 
-@pytest.mark.requires("9pserve", "ramfs")
+@pytest.mark.requires("9pserve")
 def test_ours_on_plan9ports_ramfs() -> None:
     work = WORK.format("/n/ram").replace("cp /dev/stdin", "cat >")
     out = nsh(f"mount -cA 'exec!ramfs -i' /n/ram; {work}", TEXT)
