@@ -264,6 +264,7 @@ class Transfer:
         """
         self._link.changed(self._path)
         try:
+            await self._link.room()
             return await self._write(memoryview(data), offset)
         finally:
             self._link.changed(self._path)

@@ -38,6 +38,10 @@ T = TypeVar("T")
 log = logging.getLogger("nsh.mnt")
 
 
+BACKLOG = 4 << 20
+"""Bytes that a server may leave lying before no more is sent to it."""
+
+
 class Call(NamedTuple):
     """A request that was sent, and the future of its reply. Give it up with `Link.abandon`."""
 
@@ -106,6 +110,7 @@ class Link:
 
     async def _rpc(self, message: Tmsg) -> Rmsg:
         """One request and its reply. Errors: `Emountrpc` when the reply was lost, `Ehungup` later."""
+        await self.room()
         call = self.ask(message)
         self.push()
         try:
@@ -120,6 +125,11 @@ class Link:
         tag = self.client.send(message)
         call = self._waiting[tag] = Call(tag, message, self._loop.create_future())
         return call
+
+    async def room(self) -> None:
+        """Wait until the server has taken what was sent to it, if that is much."""
+        if self._stream.backlog() > BACKLOG and not self._dead:
+            await self._stream.drain()
 
     def push(self) -> None:
         """Send what was asked, in one write."""

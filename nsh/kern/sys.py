@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DIRREADLEN = 65536
 """Bytes of directory entries that are read at a time."""
+DIRMAX = 1 << 28
+"""Bytes of entries in one directory: some millions. A server might go on for ever."""
 
 
 class MountDriver(Protocol):
@@ -227,10 +229,14 @@ class Syscalls:
             self.close(fd)
 
     async def dirreadall(self, fd: int) -> list[Dir]:
-        """The entries of the open directory ``fd`` from where it stands."""
+        """The entries of the open directory ``fd`` from where it stands. Errors: `Elimit` if it has no end."""
         entries: list[Dir] = []
+        size = 0
         while data := await self.read(fd, DIRREADLEN):
             entries.extend(unpack_dirs(data))
+            size += len(data)
+            if size > DIRMAX:
+                raise errors.Elimit("directory has no end")
         return entries
 
     async def print(self, text: str, fd: int = 1) -> None:

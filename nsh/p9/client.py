@@ -113,6 +113,8 @@ class Client:
         if request is None or request.flushed:
             return
         request.reported = False
+        if isinstance(request.message, msg.Twrite):
+            request.message = request.message._replace(data=b"")  # not to be kept until the server answers
         if not isinstance(request.message, msg.Tclunk | msg.Tversion):  # neither waits for anything
             request.flushed = True
             self._send(msg.Tflush(0, tag), reported=False)

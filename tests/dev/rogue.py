@@ -33,6 +33,8 @@ class Rogue:
         self.qid = Qid(0, 1, 1)
         self.length: int | None = None  # what stat says, if not the truth
         self.msize = msize
+        self._reading = asyncio.Event()
+        self._reading.set()
         self.asked: list[msg.Message] = []
         self.waiting: list[msg.Message] = []
         self.held: Callable[[msg.Message], bool] = lambda m: False
@@ -60,6 +62,13 @@ class Rogue:
     async def open(self, mode: int = ORDWR) -> int:
         return await self.p.open("/mnt/a/f", mode)
 
+    def pause(self) -> None:
+        """Read nothing of what is sent."""
+        self._reading.clear()
+
+    def resume(self) -> None:
+        self._reading.set()
+
     async def stop(self) -> None:
         self.p.exit()
         await self.hangup()
@@ -84,6 +93,7 @@ class Rogue:
         framer = Framer(1 << 21)
         with contextlib.suppress(errors.Ewclosed):
             while data := await settle(self._end.dev.read(self._end, 65536, 0)):
+                await self._reading.wait()
                 for frame in framer.feed(data):
                     await self._request(msg.decode(frame))
 
@@ -114,7 +124,7 @@ class Rogue:
             case msg.Tread():
                 return msg.Rread(m.tag, bytes(self.data[m.offset : m.offset + m.count]))
             case msg.Twrite():
-                if len(self.data) < m.offset:
+                if m.data and len(self.data) < m.offset:
                     self.data.extend(bytes(m.offset - len(self.data)))
                 self.data[m.offset : m.offset + len(m.data)] = m.data
                 return msg.Rwrite(m.tag, len(m.data))
