@@ -338,6 +338,10 @@ class Edupltag(P9Error):
     text, code = "duplicate tag", _errno.EINVAL
 
 
+class Enotag(P9Error):
+    text, code = "NOTAG is for version only", _errno.EINVAL
+
+
 class Ecountbig(P9Error):
     text, code = "read/write -- count too big", _errno.EINVAL
 

@@ -31,6 +31,7 @@ from nsh.errors import (
     Elimit,
     Enegoffset,
     Enonexist,
+    Enotag,
     Enotdir,
     Enotopen,
     Enoversion,
@@ -50,6 +51,7 @@ from .const import (
     MAXMSIZE,
     MINMSIZE,
     NOFID,
+    NOTAG,
     OEXEC,
     ORCLOSE,
     ORDWR,
@@ -57,6 +59,7 @@ from .const import (
     OTRUNC,
     OWRITE,
     QIDSZ,
+    QTAPPEND,
     QTDIR,
     VERSION,
 )
@@ -226,8 +229,8 @@ class Session(Generic[F]):
         steps = _steps.get(kind)
         if steps is None:
             self._special(message)
-        elif tag in self._pending:
-            self._fail(tag, Edupltag())
+        elif tag in self._pending or tag == NOTAG:
+            self._fail(tag, Enotag() if tag == NOTAG else Edupltag())
         elif not self._versioned:
             self._fail(tag, Enoversion())
         else:
@@ -459,6 +462,8 @@ class Session(Generic[F]):
         self._check_free(m.fid)
         if m.afid != NOFID:
             raise Eunknownfid  # no Tauth ever succeeds
+        if "\0" in m.uname or "\0" in m.aname:
+            raise Ebadchar
         return None, self._files.attach(m.uname, m.aname)
 
     def _end_attach(self, m: msg.Tattach, fid: None, root: F) -> None:
@@ -581,7 +586,7 @@ class Session(Generic[F]):
             raise Enotopen
         if len(data) > self._iounit:
             raise Ecountbig
-        if offset > _MAXOFFSET:
+        if offset > _MAXOFFSET and not fid.file.qid.type & QTAPPEND:
             raise Enegoffset
         return fid, self._files.write(fid.file, memoryview(data), offset)
 
@@ -606,7 +611,7 @@ class Session(Generic[F]):
     def _begin_wstat(self, m: msg.Twstat) -> tuple[_Fid[F], Soon[None]]:
         fid = self._fid(m.fid)
         entry = Dir.unpack(m.stat)
-        if entry.name:
+        if entry.name not in ("", "/"):  # the root's name is "/"
             _check_name(entry.name)
         return fid, self._files.wstat(fid.file, entry)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsh.errors import ProtocolError
+from nsh.errors import Enotag, ProtocolError
 from nsh.p9 import msg, server
 from nsh.p9.const import DMDIR, NOFID, NOTAG, OEXEC, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE, TCLUNK, TWALK
 from nsh.p9.msg import (
@@ -18,6 +18,7 @@ from nsh.p9.msg import (
     Rclunk,
     Rcreate,
     Rerror,
+    Rflush,
     Ropen,
     Rread,
     Rremove,
@@ -30,6 +31,7 @@ from nsh.p9.msg import (
     Tauth,
     Tclunk,
     Tcreate,
+    Tflush,
     Topen,
     Tread,
     Tremove,
@@ -607,3 +609,16 @@ def test_garbage_raises_nothing_but_protocol_error(wild: list[tuple[Any, int, by
         pass
     s.session.close()
     assert s.tree.alive == []
+
+
+def test_notag_is_for_version_only(server: Server) -> None:
+    """intro(5): the exception is the tag NOTAG, to override tag matching in version messages."""
+    assert server.rpc(Tstat(NOTAG, 0)) == Rerror(NOTAG, Enotag.text)
+    assert server.rpc(Tflush(NOTAG, 5)) == Rflush(NOTAG)
+
+
+def test_a_user_name_with_a_nul_is_refused(server: Server) -> None:
+    """intro(5): NUL is illegal in all text strings."""
+    for uname, aname in (("a\0b", ""), ("glenda", "\0")):
+        assert type(server.rpc(Tattach(1, 9, NOFID, uname, aname))) is Rerror
+        assert type(server.rpc(Tstat(1, 9))) is Rerror
