@@ -15,6 +15,7 @@ every qid that goes out is made unique, in walks, in stat, and in directory entr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import CoroutineType
 from typing import TypeAlias, cast
 
 from nsh import errors
@@ -25,6 +26,8 @@ from nsh.kern.union import clone
 from nsh.p9.const import QTDIR
 from nsh.p9.files import Soon
 from nsh.p9.stat import Dir, Qid
+
+_UNTOUCHED = Dir.dont_touch()
 
 Walked: TypeAlias = "tuple[File | None, list[Qid]]"
 
@@ -50,10 +53,20 @@ class Export:
         self._proc = proc
         self._root = root
         self._qids = proc.system.qids
-        self._qids.qid(root)  # the first tree that is exported keeps its own qids
+        self._qid(root)  # the first tree that is exported keeps its own qids
 
     def _file(self, c: Chan) -> File:
-        return File(c, self._qids.qid(c))
+        return File(c, self._qid(c))
+
+    def _qid(self, c: Chan) -> Qid:
+        """The qid of what is seen at ``c``, the same as `stat` and `open` will tell."""
+        head = self._proc.pgrp.find(c)
+        return self._qids.qid(c if head is None else head.mounts[0].to)
+
+    def _is_root(self, c: Chan) -> bool:
+        """Was ``c`` reached as the root of the export?"""
+        path, top = c.path, self._root.path
+        return path.parent is top.parent and path.elem == top.elem
 
     def attach(self, uname: str, aname: str) -> File:
         """attach(5). ``aname`` is not used: an export has one tree."""
@@ -70,9 +83,11 @@ class Export:
         """Raise `Ecloned` if the file is gone, as far as its device knows without a message."""
         if not c.dev.remote:
             try:
-                c.dev.walk(c, [])
+                walked = c.dev.walk(c, [])
             except OSError:
                 raise errors.Ecloned() from None
+            if isinstance(walked, CoroutineType):
+                walked.close()  # this device would have to wait before it knows
 
     def _walk(self, c: Chan, names: Iterator[str], qids: list[Qid]) -> Soon[Walked]:
         """Walk on from ``c``; ``qids`` are those of the names before."""
@@ -90,7 +105,7 @@ class Export:
                 if type(found) is not Chan:
                     return self._walk_later(c, found, names, qids)
                 c = found
-            qids.append(self._qids.qid(c))
+            qids.append(self._qid(c))
         return File(c, qids[-1]), qids
 
     async def _walk_later(self, c: Chan, found: Maybe[Chan], names: Iterator[str], qids: list[Qid]) -> Walked:
@@ -101,7 +116,7 @@ class Export:
                 return None, qids
             self._check(c)
             raise
-        qids.append(self._qids.qid(c))
+        qids.append(self._qid(c))
         return await settle(self._walk(c, names, qids))
 
     def open(self, f: File, mode: int) -> Soon[File]:
@@ -179,17 +194,40 @@ class Export:
         c = self._seen(f)
         d = c.dev.stat(c)
         if type(d) is Dir:
-            return self._qids.dir(c, d)
+            return self._dir(c, d)
         return self._stat_later(c, d)
 
     async def _stat_later(self, c: Chan, d: Maybe[Dir]) -> Dir:
-        return self._qids.dir(c, await settle(d))
+        return self._dir(c, await settle(d))
+
+    def _dir(self, c: Chan, d: Dir) -> Dir:
+        """What is told about ``c``: the root is called ``/``, a mount point as what it covers."""
+        d = self._qids.dir(c, d)
+        if self._is_root(c):
+            return Dir(*d[:7], "/", *d[8:])
+        if c.path.covered is not None:
+            return d._replace(name=c.path.elem)
+        return d
 
     def wstat(self, f: File, d: Dir) -> Soon[None]:
         """wstat(5), of what is mounted here."""
-        check_element(d.name)
+        if d.name or d.qid != _UNTOUCHED.qid:
+            return self._wstat_known(f, d)
         c = self._seen(f)
         return soon(c.dev.wstat(c, d))
+
+    async def _wstat_known(self, f: File, d: Dir) -> None:
+        """Leave out the name and the qid that `stat` told: the device knows others."""
+        known = await settle(self.stat(f))
+        if d.qid == known.qid:
+            d = d._replace(qid=_UNTOUCHED.qid)
+        if d.name == known.name:
+            d = d._replace(name="")
+        check_element(d.name)
+        if d.name and self._is_root(f.chan):
+            raise errors.Eperm()
+        c = self._seen(f)
+        await settle(c.dev.wstat(c, d))
 
     def _seen(self, f: File) -> Chan:
         """The file that is meant: what is open, or what is mounted here."""

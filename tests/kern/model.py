@@ -48,6 +48,11 @@ class File(NamedTuple):
     tree: str
     node: Node
 
+    @property
+    def shown(self) -> str:
+        """The name in stat: a server's root is called ``/``."""
+        return "/" if self.tree.startswith("M") and self.node.parent is self.node else self.node.name
+
     def lost(self) -> type[errors.P9Error]:
         """Why a name is not found here: a server says so when already the directory is gone."""
         return errors.Ecloned if self.tree.startswith("M") and self.node.gone else errors.Enonexist

@@ -13,7 +13,7 @@ from nsh.kern.mnt import MAFTER, MCREATE, MREPL
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
 from nsh.kern.qidmap import QidMap
-from nsh.p9.const import OREAD, OWRITE
+from nsh.p9.const import DMDIR, OREAD, OWRITE
 from nsh.p9.stat import Dir, unpack_dirs
 from tests.kern.world import world
 
@@ -29,7 +29,7 @@ async def walk(e: Export, *names: str) -> File:
 
 
 async def entries(e: Export, *names: str) -> list[Dir]:
-    f = await e.open(await walk(e, *names), OREAD)
+    f = await settle(e.open(await walk(e, *names), OREAD))
     out: list[Dir] = []
     offset = 0
     while data := await settle(e.read(f, 8192, offset)):
@@ -139,7 +139,7 @@ async def test_a_file_cannot_be_renamed_to_what_could_not_be_created() -> None:
     p = await world("x/", "x/f")
     e = await exported(p, "/mnt/x")
     with pytest.raises(errors.Ebadchar):
-        await e.wstat(await walk(e, "f"), Dir.dont_touch(name="a\nb"))
+        await settle(e.wstat(await walk(e, "f"), Dir.dont_touch(name="a\nb")))
 
 
 async def test_creation_follows_the_flags_of_the_exporter() -> None:
@@ -170,3 +170,48 @@ async def test_a_directory_that_was_removed_cannot_be_walked_from() -> None:
     await p.remove("/mnt/x")
     with pytest.raises(errors.Ecloned):
         await settle(e.walk(e.attach("", ""), ["s"]))
+
+
+async def test_the_root_is_called_slash_and_cannot_be_renamed() -> None:
+    """stat(5): the name must be / if the file is the root directory of the server."""
+    p = await world("x/", "x/y/")
+    e = await exported(p, "/mnt/x")
+    for names in ((), ("..",), ("y", "..")):
+        root = await walk(e, *names)
+        assert (await settle(e.stat(root))).name == "/"
+    await settle(e.wstat(root, Dir.dont_touch(name="/")))
+    with pytest.raises(errors.Eperm):
+        await settle(e.wstat(root, Dir.dont_touch(name="z")))
+    assert (await settle(e.stat(await walk(e, "y")))).name == "y"
+
+
+async def test_a_mount_point_is_told_alike_by_walk_open_and_stat() -> None:
+    """intro(5): two files are the same if and only if their qids are, the root of the export too."""
+    p = await world("x/", "x/y/")
+    e = await exported(p, "/mnt/x")
+    await p.bind("#R", "/mnt/x/y", MREPL)
+    await p.bind("#R", "/mnt/x", MREPL | MCREATE)
+    p.close(await p.create("/mnt/x/y", OREAD, DMDIR | 0o777))
+    await p.bind("#R", "/mnt/x/y", MREPL)
+    for names, name in (((), "/"), (("y",), "y")):
+        f = await walk(e, *names)
+        d = await settle(e.stat(f))
+        walked = f.qid
+        opened = await settle(e.open(f, OREAD))
+        assert walked.path == d.qid.path == opened.qid.path
+        assert d.name == (await settle(e.stat(opened))).name == name
+        e.clunk(opened)
+
+
+async def test_what_stat_told_can_be_written_back() -> None:
+    """stat(5): only changes are refused, and the qid that a client was told is no change."""
+    p = await world("x/", "x/f")
+    await exported(p, "/")
+    e = await exported(p, "/mnt/x")
+    f = await walk(e, "f")
+    d = await settle(e.stat(f))
+    assert d.qid != (await p.stat("/mnt/x/f")).qid, "the export shows another"
+    await settle(e.wstat(f, d._replace(mode=0o640)))
+    assert (await p.stat("/mnt/x/f")).mode == 0o640
+    with pytest.raises(errors.Eperm):
+        await settle(e.wstat(f, Dir.dont_touch()._replace(qid=d.qid._replace(path=d.qid.path + 1))))

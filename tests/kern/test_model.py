@@ -281,7 +281,7 @@ class NameSpaces(RuleBasedStateMachine):
         answers = self.both(p, lambda: p.stat(text), lambda: m.stat(text))
         if answers is not None:
             d, file = answers
-            assert (d.name, d.isdir) == (file.node.name, file.node.directory)
+            assert (d.name, d.isdir) == (file.shown, file.node.directory)
             key = (chr(d.type), d.dev, d.qid.path)
             assert self.files.setdefault(key, file) == file
             assert self.keys.setdefault(file, key) == key
