@@ -3,8 +3,8 @@
 Every attach of `#R` makes a new, empty tree, which lives as long as somebody refers to it; `#Rname`
 is the tree of that name, the same one every time. memfs(1) mounts such a tree.
 
-A tree keeps the rules of stat(5) and open(5) in full, but is as open as Inferno's memfs: to walk in a
-directory takes no permission. Where the manual leaves a choice it has Inferno's habits: the root has
+A tree keeps the rules of stat(5), open(5) and walk(5) in full, those that Inferno's memfs leaves out
+too. Where the manual leaves a choice it has Inferno's habits: the root has
 qid.path 0 and new files have 1, 2, 3, ..., a directory lists its newest entry first, and space is counted
 in blocks of 512 bytes, holes included. What is in a hole takes no memory.
 """
@@ -16,10 +16,10 @@ import time
 from collections.abc import Iterable
 
 from nsh import errors
-from nsh.kern.chan import Chan, Path
-from nsh.kern.dev import AWRITE, Device, Directory, File, check_permission, plain_perm, up
+from nsh.kern.chan import Chan, Maybe, Path
+from nsh.kern.dev import AEXEC, AWRITE, Device, Directory, File, check_permission, up
 from nsh.kern.proc import System
-from nsh.p9.const import DMAPPEND, DMDIR, DMEXCL, OEXEC, ORCLOSE, OREAD, OTRUNC, QTFILE
+from nsh.p9.const import DMAPPEND, DMDIR, DMEXCL, DMTMP, OEXEC, ORCLOSE, OREAD, OTRUNC, QTFILE
 from nsh.p9.stat import Dir, Qid
 
 BLOCK = 512
@@ -149,10 +149,17 @@ class RamFile(File):
             self._packed = super().packed(dev)
         return self._packed
 
+    def _accessed(self) -> None:
+        """The content was read; of a directory, or searched."""
+        now = int(time.time())
+        if now != self.atime:
+            self.atime = now
+            self._packed = b""
+
     def modified(self) -> None:
         """The content is another one now."""
         self._packed = b""
-        self.mtime = int(time.time())
+        self.atime = self.mtime = int(time.time())
         self.muid = up().user
         self.qid = Qid(self.qid.type, (self.qid.vers + 1) & 0xFFFFFFFF, self.qid.path)
 
@@ -167,6 +174,7 @@ class RamFile(File):
             self._resize(0)
             self.modified()
         self.opens += 1
+        c.qid = self.qid  # the version may be another than when it was walked to
 
     def close(self, c: Chan) -> None:
         self.opens -= 1
@@ -175,8 +183,7 @@ class RamFile(File):
         self._free()
 
     def read(self, c: Chan, count: int, offset: int) -> bytes:
-        self.atime = int(time.time())
-        self._packed = b""
+        self._accessed()
         return self.content.read(count, offset)
 
     def write(self, c: Chan, data: bytes, offset: int) -> int:
@@ -237,8 +244,10 @@ class RamFile(File):
             raise errors.Eperm()
         if changes & {"mode", "mtime", "atime", "gid"}:
             self._check_owner(d.gid if "gid" in changes else "")
-        if "mode" in changes and (d.mode ^ old.mode) & DMDIR:
-            raise errors.Eperm()
+        if "mode" in changes:
+            if (d.mode ^ old.mode) & DMDIR:
+                raise errors.Eperm()
+            _check_mode(d.mode)
         if "length" in changes:
             self._check_length(d.length)
         if "name" in changes:
@@ -255,13 +264,13 @@ class RamFile(File):
             self.parent.discard(self.name)
             self.name = d.name
             self.parent.add(self)
-            self.parent.modified()
         if "mode" in changes:
-            self.perm = plain_perm(d.mode)
-            bits = self.qid.type if self.directory else self.perm >> 24
-            self.qid = Qid(bits, self.qid.vers, self.qid.path)
+            self.perm = d.mode & ~DMDIR
+            self.qid = Qid(d.mode >> 24, self.qid.vers, self.qid.path)
         for field in changes & {"mtime", "atime", "gid"}:
             setattr(self, field, getattr(d, field))
+        if changes and self.parent is not None:
+            self.parent.modified()
 
     def _check_owner(self, gid: str) -> None:
         """The owner may change things; to give the file to a group one must be in it."""
@@ -295,10 +304,18 @@ class RamDirectory(RamFile, Directory):
 
     def entries(self) -> Iterable[File]:
         """The newest first; a file keeps its place when it is renamed."""
+        self._accessed()
         return sorted(self._entries.values(), key=_path, reverse=True)
 
     def is_empty(self) -> bool:
         return not self._entries
+
+    def lookup(self, name: str) -> Maybe[File]:
+        """walk(5) takes the permission to search the directory."""
+        if not self.perm & 0o001:
+            self.check(AEXEC)
+        self._accessed()
+        return super().lookup(name)
 
     def check_new(self, name: str) -> None:
         """Raise unless a file may come to be called ``name`` here."""
@@ -314,16 +331,17 @@ class RamDirectory(RamFile, Directory):
         if self.gone:
             raise errors.Enonexist()
         self.check_new(name)
+        _check_mode(perm)
         user = up().user
         made: RamFile
         if perm & DMDIR:
             if mode & ~ORCLOSE not in (OREAD, OEXEC):
                 raise errors.Eperm()
             self.tree.take(_blocks(0))
-            made = RamDirectory(self.tree, name, perm & 0o777 & self.perm, user, self.gid)
+            made = RamDirectory(self.tree, name, perm & ~DMDIR & (~0o777 | self.perm), user, self.gid)
         else:
             self.tree.take(_blocks(0))
-            made = RamFile(self.tree, name, plain_perm(perm) & (~0o666 | self.perm), user, self.gid)
+            made = RamFile(self.tree, name, perm & (~0o666 | self.perm), user, self.gid)
         self.add(made)
         self.modified()
         return made
@@ -394,6 +412,13 @@ def _check_there(c: Chan) -> None:
     """Raise `Enonexist` for a file that was removed, unless it is open."""
     if c.aux.gone and not c.opened:
         raise errors.Enonexist()
+
+
+def _check_mode(mode: int) -> None:
+    """Raise `Eperm` for bits that mean nothing here: a client must not think that they are kept."""
+    known = 0o777 | DMTMP | (DMDIR if mode & DMDIR else DMAPPEND | DMEXCL)
+    if mode & ~known:
+        raise errors.Eperm()
 
 
 def _blocks(length: int) -> int:

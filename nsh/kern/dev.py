@@ -23,9 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, Path
 from nsh.p9.const import (
-    DMAPPEND,
     DMDIR,
-    DMEXCL,
     OEXEC,
     ORCLOSE,
     ORDWR,
@@ -60,16 +58,16 @@ def access_needed(mode: int) -> int:
 
 
 def check_permission(user: str, uid: str, gid: str, perm: int, want: int) -> None:
-    """Raise `Eperm` unless ``user`` has ``want``: as owner, else as member of the group, else as other.
+    """Raise `Eperm` unless ``user`` has ``want``, as intro(5) says: others have what the last three bits
+    grant, members of the group also what theirs do, and the owner what any of the bits do.
 
     A group has one member that is known here, the user of the same name.
     """
+    have = perm
+    if user in (gid, uid):
+        have |= perm >> 3
     if user == uid:
-        have = perm >> 6
-    elif user == gid:
-        have = perm >> 3
-    else:
-        have = perm
+        have |= perm >> 6
     if want & ~have & 7:
         raise errors.Eperm()
 
@@ -101,7 +99,7 @@ class File:
         self.uid = uid
         self.gid = gid
         self.parent: Directory | None = None
-        bits = QTDIR if self.directory else (perm >> 24) & 0xFF
+        bits = (perm >> 24) & 0xFF | (QTDIR if self.directory else 0)
         self.qid = Qid(bits, 0, _next_qidpath() if path < 0 else path)
 
     def open(self, c: Chan, mode: int) -> Maybe[Chan | None]:
@@ -538,8 +536,3 @@ def as_bytes(content: str | bytes) -> bytes:
 
 def _slice(content: bytes, count: int, offset: int) -> bytes:
     return content[offset : offset + count]
-
-
-def plain_perm(perm: int) -> int:
-    """The mode bits a file can be created with: permissions and the append and exclusive bits."""
-    return perm & (0o777 | DMAPPEND | DMEXCL)

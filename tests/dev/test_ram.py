@@ -8,9 +8,23 @@ from hypothesis import strategies as st
 
 from nsh import errors
 from nsh.dev.ram import BLOCK, CHUNK, Content
+from nsh.kern.chan import settle
 from nsh.kern.mnt import MCREATE, MREPL
+from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
-from nsh.p9.const import DMAPPEND, DMDIR, DMEXCL, OEXEC, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE
+from nsh.p9.const import (
+    DMAPPEND,
+    DMAUTH,
+    DMDIR,
+    DMEXCL,
+    DMTMP,
+    OEXEC,
+    ORCLOSE,
+    ORDWR,
+    OREAD,
+    OTRUNC,
+    OWRITE,
+)
 from nsh.p9.stat import Dir
 from tests.conformance import check_files, check_tree, put
 from tests.kern.world import listing, world
@@ -113,15 +127,70 @@ async def test_permissions_are_those_of_the_owner_else_of_others() -> None:
             await refused
 
 
-async def test_to_walk_in_a_directory_takes_no_permission_as_in_infernos_memfs() -> None:
+async def test_to_walk_in_a_directory_takes_the_permission_to_execute_it() -> None:
+    """walk(5), intro(5): a walk is regarded as executing the directory; ``..`` leads out of any."""
     p = await world("d/", "d/e/", "d/f")
-    await p.wstat("/mnt/d", Dir.dont_touch(mode=DMDIR))
-    assert (await p.stat("/mnt/d/f")).name == "f"
     await p.chdir("/mnt/d/e")
-    assert await p.readfile("../f") == b"f"
+    await p.wstat("/mnt/d", Dir.dont_touch(mode=DMDIR | 0o666))
+    with pytest.raises(errors.Eperm):
+        await p.stat("/mnt/d/f")
+    with pytest.raises(errors.Eperm):
+        await p.stat("../f")
+    await p.stat("..")
+    assert len(await p.readdir("/mnt/d")) == 2
+    await p.wstat("/mnt/d", Dir.dont_touch(mode=DMDIR))
     for refused in (p.readdir("/mnt/d"), p.create("/mnt/d/g"), p.remove("/mnt/d/f")):
         with pytest.raises(errors.Eperm):
             await refused
+    await p.wstat("/mnt/d", Dir.dont_touch(mode=DMDIR | 0o100))
+    assert await p.readfile("/mnt/d/f") == b"f"
+
+
+async def test_an_owner_may_do_what_any_of_the_bits_allow() -> None:
+    """intro(5), access permissions: the owner's, the group's and the others' are consulted."""
+    p = await world("f")
+    for mode in (0o400, 0o040, 0o004):
+        await p.wstat("/mnt/f", Dir.dont_touch(mode=mode))
+        assert await p.readfile("/mnt/f") == b"f"
+    await p.wstat("/mnt/f", Dir.dont_touch(mode=0o333))
+    with pytest.raises(errors.Eperm):
+        await p.readfile("/mnt/f")
+
+
+async def test_the_mode_bits_are_in_the_qid_and_unknown_ones_refused() -> None:
+    """stat(5): append-only, exclusive and temporary are echoed in qid.type."""
+    p = await world()
+    for bit in (DMAPPEND, DMEXCL, DMTMP):
+        p.close(await p.create("/mnt/f", ORDWR, bit | 0o600))
+        assert (await p.stat("/mnt/f")).qid.type == bit >> 24
+        await p.wstat("/mnt/f", Dir.dont_touch(mode=0o600))
+        assert (await p.stat("/mnt/f")).qid.type == 0
+        await p.remove("/mnt/f")
+    p.close(await p.create("/mnt/f", ORDWR))
+    p.close(await p.create("/mnt/d", OREAD, DMDIR | DMTMP | 0o700))
+    assert (await p.stat("/mnt/d")).qid.type == (DMDIR | DMTMP) >> 24
+    for name, mode in (("f", DMAUTH), ("f", 0o4755), ("d", DMDIR | DMAPPEND), ("d", DMDIR | DMEXCL)):
+        before = await p.stat(f"/mnt/{name}")
+        with pytest.raises(errors.Eperm):
+            await p.wstat(f"/mnt/{name}", Dir.dont_touch(mode=mode))
+        with pytest.raises(errors.Eperm):
+            await p.create(f"/mnt/new {name}", OREAD, mode)
+        assert await p.stat(f"/mnt/{name}") == before
+
+
+async def test_open_tells_the_version_that_the_file_has_now() -> None:
+    """intro(5): the version changes with the file; truncation by open(5) is such a change."""
+    p = await world("f")
+    c = await namec(p, "/mnt/f", Access.ACCESS)
+    fd = await p.open("/mnt/f", OWRITE)
+    await p.write(fd, b"more")
+    opened = await settle(c.dev.open(c, OREAD))
+    assert opened.qid == (await p.stat("/mnt/f")).qid
+    other = await p.open("/mnt/f", OWRITE | OTRUNC)
+    assert (await p.fstat(other)).qid.vers != opened.qid.vers
+    opened.close()
+    p.close(fd)
+    p.close(other)
 
 
 async def test_a_wstat_that_fails_in_one_thing_changes_nothing() -> None:
