@@ -31,7 +31,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from nsh import errors
 from nsh.dev.hostid import HostQids, Node, Nodes
 from nsh.kern.chan import Chan, Maybe
-from nsh.kern.dev import Device, DirReader
+from nsh.kern.dev import AEXEC, AWRITE, Device, DirReader, access_needed, check_permission
 from nsh.kern.proc import System
 from nsh.p9.const import DMDIR, OEXEC, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE, QTDIR
 from nsh.p9.stat import Dir, Qid
@@ -101,6 +101,16 @@ def _status(file: str | int) -> os.stat_result:
 def _shown(name: str) -> str:
     """A name of the host as a name in 9P."""
     return name if name.isprintable() else name.translate(_SHOWN)
+
+
+def _check_own(status: os.stat_result, want: int) -> None:
+    """Raise `Eperm` if the superuser lacks the permissions ``want`` for a file of his own.
+
+    The host asks him for none. intro(5) makes no exception for an owner, nor does Inferno; a file of
+    somebody else is his as the host decides, as it decides everything for others.
+    """
+    if status.st_uid == 0 and os.geteuid() == 0:
+        check_permission("", "", "", status.st_mode & 0o777, want)
 
 
 def _check_mode(mode: int) -> None:
@@ -280,10 +290,16 @@ class HostDevice(Device):
     @plan9_errors
     def walk(self, c: Chan, names: list[str]) -> tuple[Chan | None, list[Qid]]:
         node: Node = c.aux.node
-        qid = c.qid if names[:1] == [".."] else self._there(c)[1]  # one may leave what is gone
+        qid = c.qid
+        if names[:1] != [".."]:  # one may leave what is gone
+            status, qid = self._there(c)
+            if names:
+                _check_own(status, AEXEC)
         qids: list[Qid] = []
         for name in names:
             try:
+                if qids and name != "..":
+                    _check_own(os.stat(node.path), AEXEC)
                 node, qid = self._below(node, qid, name)
             except OSError:
                 if not qids:
@@ -352,6 +368,8 @@ class HostDevice(Device):
         path = node.path
         if mode & ORCLOSE and not os.access(os.path.dirname(path), os.W_OK | os.X_OK, effective_ids=True):
             raise errors.Eperm()
+        if mode & ORCLOSE:
+            _check_own(os.stat(os.path.dirname(path)), AWRITE)
         if c.qid.type & QTDIR:
             return self._reopened(c, self._open_directory(path, mode), mode)
         if mode & 3 == OEXEC and not os.access(path, os.X_OK, effective_ids=True):
@@ -362,6 +380,17 @@ class HostDevice(Device):
             if e.errno == errno.ENXIO and unix.S_ISFIFO(os.stat(path).st_mode):
                 return self._open_fifo(c, mode)
             raise
+
+    def _make_directory(self, path: str, perm: int) -> int:
+        """Make a directory and open it, which open(5) allows whatever ``perm`` is."""
+        os.mkdir(path, perm)
+        made = unix.S_IMODE(os.lstat(path).st_mode)
+        if made & 0o400:
+            return self._open_directory(path, OREAD)
+        os.chmod(path, made | 0o400)
+        fd = self._open_directory(path, OREAD)
+        os.fchmod(fd, made)
+        return fd
 
     def _open_directory(self, path: str, mode: int) -> int:
         if mode & ~ORCLOSE not in (OREAD, OEXEC):
@@ -386,6 +415,7 @@ class HostDevice(Device):
             status = os.fstat(fd)
             if not self._same(c, status, self._qids.qid(status, fd)):
                 raise errors.Enonexist()
+            _check_own(status, access_needed(mode))
             if mode & OTRUNC and unix.S_ISREG(status.st_mode):
                 os.truncate(fd if mode & 3 in (OWRITE, ORDWR) else c.aux.node.path, 0)
         except BaseException:
@@ -406,14 +436,15 @@ class HostDevice(Device):
         if name in ("", ".", "..") or "/" in name:
             raise errors.Efilename()
         _check_mode(perm)
-        allowed = self._there(c)[0].st_mode & 0o777
+        status = self._there(c)[0]
+        _check_own(status, AWRITE)
+        allowed = status.st_mode & 0o777
         parent: Node = c.aux.node
         path = os.path.join(parent.path, name)
         if perm & DMDIR:
             if mode & ~ORCLOSE not in (OREAD, OEXEC):
                 raise errors.Eperm()
-            os.mkdir(path, perm & allowed)
-            fd = self._open_directory(path, mode)
+            fd = self._make_directory(path, perm & allowed)
         else:
             flags = _FLAGS[mode & 3] | _ALWAYS | os.O_CREAT | os.O_EXCL
             fd = os.open(path, flags, perm & 0o777 & (~0o666 | allowed))
@@ -466,7 +497,7 @@ class HostDevice(Device):
             host.entries.close()
         if c.mode & ORCLOSE:  # while it is open no other file can be taken for it
             with contextlib.suppress(OSError):
-                self.remove(c)
+                self._remove(c)
         if host.file is not None:
             host.file.close()
 
@@ -486,6 +517,10 @@ class HostDevice(Device):
 
     @plan9_errors
     def remove(self, c: Chan) -> None:
+        _check_own(os.stat(os.path.dirname(c.aux.node.path)), AWRITE)
+        self._remove(c)
+
+    def _remove(self, c: Chan) -> None:
         self._there(c)
         node: Node = c.aux.node
         if unix.S_ISDIR(os.lstat(node.path).st_mode):
@@ -551,11 +586,13 @@ class HostDevice(Device):
         self._there(c)
         fd = os.open(host.node.path, os.O_WRONLY | _ALWAYS)
         stack.callback(os.close, fd)
+        _check_own(os.fstat(fd), AWRITE)
         return fd
 
     def _rename(self, node: Node, name: str) -> None:
         if name in (".", "..") or "/" in name or node.parent is None:
             raise errors.Efilename()
+        _check_own(os.stat(node.parent.path), AWRITE)
         to = os.path.join(node.parent.path, name)
         if os.path.lexists(to):
             raise errors.Eexist()

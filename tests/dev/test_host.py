@@ -369,3 +369,43 @@ async def test_open_files_have_a_descriptor_and_directories_have_none(tmp: str, 
     c = p.fgrp.get(fd)
     assert c.dev.fileno(c) is None
     p.close(fd)
+
+
+async def test_a_directory_without_permissions_is_open_to_its_maker(tmp: str, tmp_path: Path) -> None:
+    """open(5): the mode of a create is not checked against its permissions."""
+    p = await world()
+    for mode in (0, 0o200, 0o555):
+        fd = await p.create(f"{tmp}/d{mode}", OREAD, DMDIR | mode)
+        assert await p.read(fd, 1000) == b""
+        p.close(fd)
+        assert (tmp_path / f"d{mode}").stat().st_mode & 0o777 == mode & 0o700
+
+
+async def test_an_owner_is_held_to_the_mode_even_the_superuser(tmp: str, tmp_path: Path) -> None:
+    """intro(5) knows no user whom the permissions do not concern."""
+    p = await world()
+    d = tmp_path / "d"
+    d.mkdir()
+    (d / "f").write_text("text")
+    (d / "f").chmod(0o200)
+    with pytest.raises(errors.Eperm):
+        await p.open(f"{tmp}/d/f", OREAD)
+    (d / "f").chmod(0o400)
+    assert await p.readfile(f"{tmp}/d/f") == b"text"
+    with pytest.raises(errors.Eperm):
+        await p.open(f"{tmp}/d/f", OWRITE | OTRUNC)
+    with pytest.raises(errors.Eperm):
+        await p.wstat(f"{tmp}/d/f", Dir.dont_touch(length=0))
+    d.chmod(0o500)
+    for refused in (
+        p.create(f"{tmp}/d/g", OWRITE),
+        p.remove(f"{tmp}/d/f"),
+        p.wstat(f"{tmp}/d/f", Dir.dont_touch(name="g")),
+    ):
+        with pytest.raises(errors.Eperm):
+            await refused
+    d.chmod(0o600)
+    with pytest.raises(errors.Eperm):
+        await p.stat(f"{tmp}/d/f")
+    d.chmod(0o700)
+    assert (d / "f").read_text() == "text"
