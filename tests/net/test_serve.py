@@ -11,7 +11,7 @@ import py9p
 import pytest
 
 from nsh.kern.mnt import MREPL
-from nsh.net.serve import _start
+from nsh.net.step import start
 from nsh.p9 import msg
 from nsh.p9.const import NOFID, NOTAG, OREAD
 from tests.kern.world import content, make, world
@@ -36,7 +36,7 @@ async def test_what_does_not_wait_is_done_without_a_task() -> None:
 
     outcome = Outcome()
     tasks = len(asyncio.all_tasks())
-    assert _start(work(), outcome) is None
+    assert start(work(), outcome) is None
     assert outcome.calls == [(7, None)]
     assert len(asyncio.all_tasks()) == tasks
 
@@ -48,7 +48,7 @@ async def test_an_error_without_waiting_is_reported_at_once() -> None:
         raise error
 
     outcome = Outcome()
-    assert _start(work(), outcome) is None
+    assert start(work(), outcome) is None
     assert outcome.calls == [(None, error)]
 
 
@@ -60,7 +60,7 @@ async def test_what_waits_becomes_a_task_and_is_reported_once() -> None:
         return await turn + await asyncio.sleep(0.001, 1)
 
     outcome = Outcome()
-    task = _start(work(), outcome)
+    task = start(work(), outcome)
     assert task is not None
     assert not outcome.calls
     turn.set_result(1)
@@ -76,7 +76,7 @@ async def test_two_requests_may_wait_for_the_same_future() -> None:
         return await turn
 
     outcome = Outcome()
-    tasks = [_start(work(), outcome) for _ in range(3)]
+    tasks = [start(work(), outcome) for _ in range(3)]
     turn.set_result(5)
     await asyncio.wait([task for task in tasks if task is not None])
     await asyncio.sleep(0)
@@ -94,7 +94,7 @@ async def test_a_timeout_that_begins_in_the_first_step_works(patience: float) ->
         return "slept"
 
     outcome = Outcome()
-    task = _start(work(), outcome)
+    task = start(work(), outcome)
     assert task is not None
     await asyncio.wait([task])
     await asyncio.sleep(0)
@@ -120,7 +120,7 @@ async def test_cancelling_before_the_second_step_reaches_what_is_awaited() -> No
             seen.append("outer")
 
     outcome = Outcome()
-    task = _start(work(), outcome)
+    task = start(work(), outcome)
     assert task is not None
     await asyncio.sleep(0)
     task.cancel()
@@ -141,7 +141,7 @@ async def test_cancelling_at_once_runs_the_finally_of_the_request() -> None:
             seen.append("done")
 
     outcome = Outcome()
-    task = _start(work(), outcome)
+    task = start(work(), outcome)
     assert task is not None
     task.cancel()
     await asyncio.wait([task])
@@ -159,7 +159,7 @@ async def test_a_request_changes_no_context_but_its_own() -> None:
         return variable.get()
 
     outcome = Outcome()
-    task = _start(work(), outcome)
+    task = start(work(), outcome)
     assert task is not None
     assert variable.get() == "outside"
     await asyncio.wait([task])
