@@ -1,0 +1,67 @@
+"""The number of an error: 9P says what went wrong in words, Linux in numbers.
+
+The classes of `nsh.errors` know their numbers. Here is what servers say that has no class: the words of
+the host's own strerror(3), which servers on Unix send, and those of the file servers of Plan 9.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from nsh.errors import P9Error
+
+_STRERROR = {os.strerror(number).lower(): number for number in sorted(errno.errorcode, reverse=True)}
+
+_WORDS = (
+    ("not found", errno.ENOENT),
+    ("no such file", errno.ENOENT),
+    ("does not exist", errno.ENOENT),
+    ("already exists", errno.EEXIST),
+    ("file exists", errno.EEXIST),
+    ("permission", errno.EACCES),
+    ("access denied", errno.EACCES),
+    ("create prohibited", errno.EACCES),
+    ("not owner", errno.EPERM),
+    ("not permitted", errno.EPERM),
+    ("wstat prohibited", errno.EPERM),
+    ("illegal mode", errno.EACCES),
+    ("exclusive", errno.EBUSY),
+    ("locked", errno.EBUSY),
+    ("in use", errno.EBUSY),
+    ("read only", errno.EROFS),
+    ("read-only", errno.EROFS),
+    ("not empty", errno.ENOTEMPTY),
+    ("not a directory", errno.ENOTDIR),
+    ("is a directory", errno.EISDIR),
+    ("name too long", errno.ENAMETOOLONG),
+    ("bad character", errno.EINVAL),
+    ("file system full", errno.ENOSPC),
+    ("no space", errno.ENOSPC),
+    ("interrupted", errno.EINTR),
+    ("hungup", errno.EPIPE),
+    ("timed out", errno.ETIMEDOUT),
+    ("no authentication", errno.EACCES),
+    ("bad offset", errno.EINVAL),
+    ("not supported", errno.EOPNOTSUPP),
+    ("invalid argument", errno.EINVAL),
+)
+
+
+def number(error: BaseException) -> int:
+    """The errno for ``error``: EINTR if it is no failure but a cancellation, EIO if nothing is known."""
+    if isinstance(error, P9Error):
+        known = error.errno or errno.EIO
+        return _of_text(str(error), known) if type(error) is P9Error else known
+    if isinstance(error, OSError):
+        return error.errno or errno.EIO
+    return errno.EIO if isinstance(error, Exception) else errno.EINTR
+
+
+def _of_text(text: str, otherwise: int) -> int:
+    """What a text without a class means."""
+    words = text.lower()
+    known = _STRERROR.get(words)
+    if known is not None:
+        return known
+    return next((number for part, number in _WORDS if part in words), otherwise)
