@@ -271,17 +271,17 @@ def _walk_members(members: Iterator[Chan], names: list[str], reason: OSError | N
 
     ``reason``: why those before them did not; the last one's is raised.
     """
-    for base in members:
-        try:
-            walked = base.dev.walk(base, names)
-        except OSError as e:
-            reason = _bare(e)
-            continue
-        if type(walked) is tuple:
-            return walked[0], walked[1], base
-        return _walk_members_later(walked, base, members, names)
-    assert reason is not None
     try:
+        for base in members:
+            try:
+                walked = base.dev.walk(base, names)
+            except OSError as e:
+                reason = _bare(e)
+                continue
+            if type(walked) is tuple:
+                return walked[0], walked[1], base
+            return _walk_members_later(walked, base, members, names)
+        assert reason is not None
         raise reason
     finally:
         del reason  # an error holds the frames that it passed: with this one it would hold itself, and Chans

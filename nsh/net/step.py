@@ -91,10 +91,15 @@ def start(coro: Coroutine[Any, Any, Any], done: Done) -> asyncio.Task[Any] | Non
     first = _FirstStep()
     ended, value = _step(coro, loop, context, first)
     if ended:
-        if isinstance(value, BaseException):
-            done(None, value)
-        else:
-            done(value, None)
+        try:
+            if isinstance(value, BaseException):
+                done(None, value)
+            else:
+                done(value, None)
+        finally:
+            del (
+                value
+            )  # an error holds the frames that it passed: with this one it would hold itself, and Chans
         return None
     if value is not None:
         value._asyncio_future_blocking = False
