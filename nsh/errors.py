@@ -380,6 +380,11 @@ _by_errno: dict[int, type[P9Error]] = {
     _errno.EDQUOT: Enospace,
 }
 
+_HOSTS_WORDS = frozenset(
+    (_errno.EISDIR, _errno.ENOTEMPTY, _errno.EROFS, _errno.ENAMETOOLONG, _errno.ENOSPC, _errno.EDQUOT)
+)
+_by_text.update((os.strerror(code), _by_errno[code]) for code in _HOSTS_WORDS)
+
 
 MAXTEXT = 1024
 """Bytes of a peer's error text that are shown."""
@@ -428,12 +433,16 @@ def _shortened(text: str) -> str:
 
 
 def from_os(error: OSError) -> P9Error:
-    """The same failure of a host file or socket, in Plan 9's words where it has them, else the host's."""
+    """The same failure of a host file or socket.
+
+    In Plan 9's words where those are the same everywhere, else in the
+    host's, by which clients of its files know it (the Linux kernel, for one).
+    """
     if isinstance(error, P9Error):
         return error
     cls = _by_errno.get(error.errno or 0)
     if cls is not None:
-        return cls()
+        return cls(os.strerror(error.errno)) if error.errno in _HOSTS_WORDS else cls()
     text = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
     known = P9Error(text)
     known.errno = error.errno or P9Error.code

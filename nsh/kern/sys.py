@@ -229,7 +229,7 @@ class Syscalls:
             self.close(fd)
 
     async def dirreadall(self, fd: int) -> list[Dir]:
-        """The entries of the open directory ``fd`` from where it stands. Errors: `Elimit` if it has no end."""
+        """The entries of the open directory ``fd`` from where it stands. Errors: `Elimit`: it has no end."""
         entries: list[Dir] = []
         size = 0
         while data := await self.read(fd, DIRREADLEN):

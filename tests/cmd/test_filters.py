@@ -154,7 +154,7 @@ async def test_tail_f_prints_what_is_added_and_begins_again_when_the_file_is_cut
     await s.p.writefile("/mnt/n", b"new\n")
     assert await s.p.read(reading) == b"new\n"
     q.kill()
-    assert await q.wait() == "interrupted"
+    assert await q.wait() == "killed"
 
 
 @given(st.lists(st.sampled_from([b"a", b"bc", b"\n"]), max_size=12).map(b"".join), st.integers(0, 6))

@@ -105,8 +105,7 @@ async def test_failures(command: str, text: str, status: str) -> None:
         "usage: import [-a|-b] [-c] [-e enc digest] host file [localfile]",
         "usage: kill [-g] pid|module [...]",
         "usage: ls [-delmnpqrstucFT] [files]",
-        "usage: mount [-a|-b] [-coA9] [-C cryptoalg] [-k keyfile] [-q] "
-        "net!addr|file|{command} mountpoint [spec]",
+        "usage: mount [-a|-b] [-cCoAP9] [-k keyfile] [-q] net!addr|file|{command} mountpoint [spec]",
         "usage: ns [-r] [pid]",
         "usage: \tcp [-gux] src target\n\tcp [-r] [-gux] src ... directory",
         "usage: touch [-c] [-t time] file ...",

@@ -45,7 +45,7 @@ async def test_cat_copies_large_and_binary_files_whole() -> None:
 
 async def test_echo_tells_why_it_cannot_write() -> None:
     out, err, _ = await rc("echo hi >/dev/full")
-    assert (out, err) == ("", "echo: write error: filesystem full\n")
+    assert (out, err) == ("", "echo: write error: No space left on device\n")
 
 
 async def test_echo_joins_its_arguments() -> None:

@@ -208,7 +208,7 @@ async def test_the_host_errors_have_plan_9_texts(tmp: str, tmp_path: Path) -> No
     cases = {
         "'nosuch' file does not exist": p.open("nosuch"),
         "'f' not a directory": p.stat("f/x"),
-        "directory not empty": p.remove("d"),
+        "Directory not empty": p.remove("d"),
         "permission denied": p.open("d", OWRITE),
         "file already exists": p.wstat("f", Dir.dont_touch(name="d")),
         "not a directory": p.create("f/g"),

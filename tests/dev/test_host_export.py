@@ -117,7 +117,7 @@ async def test_a_name_that_the_host_cannot_have_is_refused(tmp_path: Path) -> No
     p = await world()
     await p.bind(f"#U{tmp_path}", "/mnt", MREPL | MCREATE)
     async with seen_from_afar(p) as q:
-        assert await failure(put(q, "/mnt/" + "x" * 256)) == "name too long"
+        assert await failure(put(q, "/mnt/" + "x" * 256)) == "File name too long"
         assert await failure(put(q, "/mnt/a\nb")) == "bad character in file name: '/mnt/a\nb'"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -15,8 +17,8 @@ from tests.kern.world import failure
 from tests.net.peers import quiet
 
 
-async def cancelled(work: object) -> None:
-    task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+async def cancelled(work: Coroutine[Any, Any, object]) -> None:
+    task = asyncio.create_task(work)
     await quiet()
     task.cancel()
     await asyncio.wait([task])
