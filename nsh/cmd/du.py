@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from nsh.cmd.arg import Options, Usage, parse
 from nsh.cmd.files import Complaints, Identity, identity, join
-from nsh.kern.namec import quote
 from nsh.kern.proc import Proc
 from nsh.p9.stat import Dir
 
@@ -52,7 +51,7 @@ class Account:
         try:
             d = await self._p.stat(name)
         except OSError as e:
-            await self.complaints.say(f"can't stat {quote(name)}: {e}")
+            await self.complaints.say(f"can't stat {_quoted(name)}: {e}")
             return
         length = await self._directory(name, d) if d.isdir else d.length
         if not (d.isdir and self._names_only and not self._summary):
@@ -85,17 +84,17 @@ class Account:
         try:
             return await self._p.readdir(name)
         except OSError as e:
-            await self.complaints.say(f"can't read {quote(name)}: {e}")
+            await self.complaints.say(f"can't read {_quoted(name)}: {e}")
             return []
 
     def _report(self, name: str, d: Dir, length: int) -> None:
         time = d.atime if self._accessed else d.mtime
         if self._names_only:
-            self._lines.append(f"{quote(name)} {time} {length} 0" if self._times else quote(name))
+            self._lines.append(f"{_quoted(name)} {time} {length} 0" if self._times else _quoted(name))
         elif self._times:
-            self._lines.append(f"{time} {quote(name)}")
+            self._lines.append(f"{time} {_quoted(name)}")
         else:
-            self._lines.append(f"{self._kilobytes(length):<4} {quote(name)}")
+            self._lines.append(f"{self._kilobytes(length):<4} {_quoted(name)}")
 
     def _kilobytes(self, length: int) -> int:
         """``length`` in whole blocks, shown in units of 1024 bytes."""
@@ -105,6 +104,11 @@ class Account:
         """Print what was found."""
         if self._lines:
             await self._p.print("\n".join(self._lines) + "\n")
+
+
+def _quoted(name: str) -> str:
+    """A name as Inferno's du shows it: in quotes if it has blanks or quotes, whatever the shell may need."""
+    return "'" + name.replace("'", "''") + "'" if not name or set(name) & set(" \t\n'") else name
 
 
 def _block_size(text: str) -> int:

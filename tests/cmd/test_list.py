@@ -161,6 +161,18 @@ async def test_tree_and_du_and_rm_are_not_stopped_by_depth() -> None:
     assert await s.out("ls", "/mnt") == ""
 
 
+async def test_du_quotes_blanks_and_quotes_only() -> None:
+    s = await session()
+    for name in ("x y", "x;y", "x'y", "#x"):
+        await s.out("touch", f"/mnt/{name}")
+    assert (await s.out("du", "-n", "/mnt")).splitlines() == [
+        "/mnt/#x",
+        "'/mnt/x y'",
+        "'/mnt/x''y'",
+        "/mnt/x;y",
+    ]
+
+
 # --- du, pwd, ps -------------------------------------------------------------------------------
 
 
