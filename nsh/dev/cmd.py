@@ -346,10 +346,10 @@ class Command(Directory):
 
 
 def _level(args: list[str]) -> int:
-    """The level of a ``nice`` message: 1 if it does not say."""
-    if len(args) > 1 or not all(arg.isdecimal() and int(arg) <= 3 for arg in args):
+    """The level of a ``nice`` message, 1 if it does not say; more than 3 is 3."""
+    if len(args) > 1 or not all(arg.isdecimal() for arg in args):
         raise errors.Ebadarg()
-    return int(args[0]) if args else 1
+    return min(int(args[0]), 3) if args else 1
 
 
 class Clone(File):

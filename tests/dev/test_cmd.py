@@ -166,7 +166,7 @@ async def test_the_owner_is_who_opened_it_and_nobody_else_may() -> None:
         ("dir", 'wrong #args in control message "dir"'),
         ("exec", 'wrong #args in control message "exec"'),
         ("kill", "not started"),
-        ("nice 7", "bad arg in system call"),
+        ("nice x", "bad arg in system call"),
         ("exec '/no such program'", "exec failed: No such file or directory"),
         ("exec /etc/passwd", "exec failed: Permission denied"),
     ],
@@ -245,14 +245,15 @@ async def test_killonclose_ends_the_program_with_the_last_ctl() -> None:
         assert (await p.read(wait)).endswith(b" killed")
 
 
-async def test_nice_lowers_the_priority() -> None:
+@pytest.mark.parametrize(("level", "lower"), [("1", 5), ("2", 10), ("99", 15)])
+async def test_nice_lowers_the_priority_and_more_than_3_is_3(level: str, lower: int) -> None:
     async with commands() as p:
         ctl, here = await clone(p)
-        await p.write(ctl, b"nice 2")
+        await p.write(ctl, f"nice {level}".encode())
         await p.write(ctl, b"exec sh -c 'read x; nice'")
         to = await p.open(f"{here}/data", OWRITE)
         await p.write(to, b"go\n")
-        assert int(await output(p, f"{here}/data")) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+        assert int(await output(p, f"{here}/data")) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + lower)
 
 
 async def test_words_that_are_no_utf8_reach_the_program_as_they_are() -> None:
