@@ -15,6 +15,8 @@ async def main(p: Proc, argv: list[str]) -> str:
         return await _picture(p, options)
     if len(options.args) > 1:
         raise Usage(USAGE)
+    if not all(word.isdecimal() for word in options.args):
+        raise Fail("bad pid", f"bad process number: {options.args[0]}")
     raw = "r" in options
     if options.args and not raw:
         await _copy(p, f"/prog/{options.args[0]}/ns")
