@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 
     from nsh.rc.session import Options
 
-USAGE = """usage: nsh [-Dexils] [-n namespace] [--debug] [file [arg ...]]
-       nsh [-Dexils] [-n namespace] -c command [arg ...]
+USAGE = """usage: nsh [-DNexils] [-n namespace] [--debug] [file [arg ...]]
+       nsh [-DNexils] [-n namespace] -c command [arg ...]
        nsh 9p [option ...] command [arg ...]
+       nsh 9pfuse [option ...] address directory
        nsh replay [-kv] [--update] [--timeout seconds] transcript
        nsh --version | --help"""
 
-FLAGS = "Dexils"
+FLAGS = "DNexils"
 
 
 class Usage(Exception):
@@ -43,6 +44,10 @@ def main(argv: list[str] | None = None) -> int:
         from nsh.tool import run
 
         return run("9p", args[1:])
+    if args[:1] == ["9pfuse"]:
+        from nsh.ninepfuse import main as ninepfuse
+
+        return ninepfuse(args[1:])
     debug = args[:1] == ["--debug"]
     try:
         options = _options(args[debug:])

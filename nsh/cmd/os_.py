@@ -1,4 +1,4 @@
-"""os: run a program of a host, by way of a cmd device."""
+"""os: run a program of a host, by way of a cmd device, or with this name space as its file tree."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from nsh.kern.mnt import MBEFORE
 from nsh.kern.proc import RFNAMEG, Proc
 from nsh.p9.const import ORDWR, OREAD, OWRITE
 
-USAGE = "[-d dir] [-m mount] [-n] [-N nice] [-b] command [arg...]"
+USAGE = "[-d dir] [-m mount] [-N nice] [-b] command [arg...]\n       os -n [-d dir] command [arg...]"
 
 
 async def main(p: Proc, argv: list[str]) -> str:
     options = parse(argv, "d:m:nN:b", USAGE)
     if not options.args:
         raise Usage(USAGE)
+    if "n" in options:
+        if any(letter in options for letter in "mNb"):
+            raise Usage(USAGE)
+        return await _inside(p, options.value("d"), options.args)
     mountpoint = options.value("m") or await _own_device(p)
     clone = f"{mountpoint}/clone"
     try:
@@ -27,8 +31,8 @@ async def main(p: Proc, argv: list[str]) -> str:
         raise P9Error(f"cannot open {clone}: {e}") from None
     directory = f"{mountpoint}/{(await p.read(ctl, 32)).decode()}"
     wait = await p.open(f"{directory}/wait", OREAD)
-    if "n" in options or "N" in options:
-        await _warn(p, ctl, f"nice {options.value('N')}".rstrip(), "can't set nice priority")
+    if "N" in options:
+        await _warn(p, ctl, f"nice {options.value('N')}", "can't set nice priority")
     if "d" in options:
         await _control(p, ctl, requote(["dir", options.value("d")]), "cannot set cwd")
     if "b" not in options:
@@ -40,6 +44,22 @@ async def main(p: Proc, argv: list[str]) -> str:
     if len(status) < 5:
         raise P9Error(f"wait error: odd status: {requote(status)}")
     return f"host: {status[4]}" if status[4] else ""
+
+
+async def _inside(p: Proc, directory: str, words: list[str]) -> str:
+    """Run a program of this host with the name space of ``p`` as its file tree; returns its status."""
+    from nsh.dev.spawn import host_environment
+    from nsh.net.inside import Refused, run
+
+    if directory:
+        await p.chdir(directory)
+    environ, _ = host_environment(p.egrp)
+    try:
+        return await run(p, words[0], words, environ)
+    except Refused as e:
+        raise P9Error(f"-n: {e}") from None
+    except OSError as e:
+        raise P9Error(f"{words[0]}: {e}") from None
 
 
 async def _own_device(p: Proc) -> str:

@@ -25,6 +25,7 @@ from nsh import errors
 from nsh.dev.host import host_path
 from nsh.dev.hostfd import HostFdDevice
 from nsh.kern.chan import Chan, settle
+from nsh.kern.env import Egrp
 from nsh.kern.namec import cross
 from nsh.kern.proc import INTERRUPT, QUIT, Proc
 from nsh.kern.stream import write_all
@@ -38,6 +39,9 @@ GRACE = 2.0
 
 ABANDON = "abandon"
 """The message of a cancellation that leaves the program running: the shell exits, its job goes on."""
+
+_HOSTMAX = 128 * 1024 - 2
+"""The host takes fewer bytes in the name and the value of one variable (execve(2))."""
 
 _FROM_TERMINAL = {(INTERRUPT,): signal.SIGINT, (QUIT,): signal.SIGQUIT}
 _RESET = [signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGXFSZ]
@@ -141,16 +145,36 @@ class Pump:
             unwatch(self._ours)
 
 
+class Start(NamedTuple):
+    """How a program is started: the file of the host, its arguments, the environment, where it stands.
+
+    ``more``: descriptors that it gets besides the open files of the process, by their number there;
+    ``blocked``: the signals that have to wait until it lets them through.
+    """
+
+    path: str
+    argv: list[str]
+    environ: Mapping[bytes, bytes]
+    directory: str | None
+    more: Mapping[int, int] = {}
+    blocked: tuple[int, ...] = ()
+
+
 async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes], front: bool = True) -> str:
     """Run the host file ``path`` with the open files of ``p``, to its end.
 
     Returns '' for success, else the exit code or ``signal: NAME``. ``front``: a program of the shell's
     foreground, which may own the terminal. Errors: those of starting it (`Enonexist`, `Eperm`, ...).
     """
+    return await run_as(p, Start(path, argv, environ, host_directory(p)), front)
+
+
+async def run_as(p: Proc, start: Start, front: bool = True) -> str:
+    """The same for a program that is started as ``start`` says."""
     plan = _plan(p)
     try:
         group = not (front and any(os.isatty(source) for n, source in plan.targets.items() if n <= 2))
-        pid = _launch(path, argv, environ, host_directory(p), plan.targets, group)
+        pid = _launch(start, {**plan.targets, **start.more}, group)
     except BaseException:
         for pump in plan.pumps:
             pump.drop()
@@ -173,6 +197,20 @@ def host_directory(p: Proc) -> str | None:
     """The directory of the host that is seen at the current directory of ``p``; None if there is none."""
     seen, _ = cross(p.dot, p.pgrp)
     return host_path(seen)
+
+
+def host_environment(egrp: Egrp) -> tuple[dict[bytes, bytes], list[str]]:
+    """The environment as a program of the host gets it, and the names of what is too big for the host."""
+    found = {}
+    too_big = []
+    for name in egrp:
+        if name and "=" not in name and "\0" not in name:
+            key, value = os.fsencode(name), egrp.get(name) or b""
+            if len(key) + len(value) < _HOSTMAX:
+                found[key] = value.removesuffix(b"\0").replace(b"\0", b"\1")
+            else:
+                too_big.append(name)
+    return found, too_big
 
 
 def _status(code: int) -> str:
@@ -199,16 +237,9 @@ def _plan(p: Proc) -> Plan:
     return plan
 
 
-def _launch(
-    path: str,
-    argv: list[str],
-    environ: Mapping[bytes, bytes],
-    cwd: str | None,
-    targets: dict[int, int],
-    group: bool,
-) -> int:
+def _launch(start: Start, targets: dict[int, int], group: bool) -> int:
     """Start a program; returns its process id. ``group``: it leads a process group of its own."""
-    if any("\0" in word for word in (path, *argv)):
+    if any("\0" in word for word in (start.path, *start.argv)):
         raise errors.P9Error("an argument has a NUL in it")
     actions: list[tuple[int, ...]] = []
     moved: list[int] = []
@@ -223,15 +254,15 @@ def _launch(
                 moved.append(source)
             actions.append((os.POSIX_SPAWN_DUP2, source, number))
         actions += [(os.POSIX_SPAWN_CLOSE, number) for number in range(3) if number not in targets]
-        with _standing_in(cwd):
+        with _standing_in(start.directory):
             spawn = functools.partial(os.posix_spawn, setpgroup=0) if group else os.posix_spawn
             return spawn(
-                path,
-                [os.fsencode(word) for word in argv],
-                environ,
+                start.path,
+                [os.fsencode(word) for word in start.argv],
+                start.environ,
                 file_actions=actions,
                 setsigdef=_RESET,
-                setsigmask=[],
+                setsigmask=start.blocked,
             )
     except OSError as e:
         raise errors.from_os(e) from None

@@ -18,13 +18,15 @@ from nsh.kern.chan import Chan, settle
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import RFENVG, RFNAMEG, Proc, Program
 from nsh.p9.const import DMDIR
-from nsh.rc.var import host_environment
 
 if TYPE_CHECKING:
     from nsh.rc.run import Shell
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 """Where the host's programs are looked for when there is no ``$PATH``."""
+
+_INSIDE = "N"
+"""The flag of a shell whose host programs have its name space as their file tree."""
 
 _HEADSIZE = 256
 """Bytes of a file that may hold its ``#!`` line."""
@@ -41,7 +43,9 @@ async def program(sh: Shell, args: list[str]) -> Program:
     host = host_path(found)
     flags = _script_flags(await _head(sh, found))
     if flags is not None:
-        return _script(str(found.path), flags, args)
+        return _script(sh, str(found.path), flags, args)
+    if _INSIDE in sh.flags and str(found.path).startswith("/"):
+        return _host_program(sh, str(found.path), args)
     if host is None:
         raise errors.P9Error("exec header invalid")
     return _host_program(sh, host, args)
@@ -145,22 +149,25 @@ def _command(name: str, args: list[str]) -> Program:
 
 
 def _host_program(sh: Shell, path: str, args: list[str]) -> Program:
-    from nsh.dev import spawn
+    from nsh.dev.spawn import host_environment, run
+
+    if _INSIDE in sh.flags:
+        from nsh.net.inside import run
 
     environ, too_big = host_environment(sh.proc.egrp)
     front = sh.front
 
-    async def run(p: Proc) -> str:
+    async def program(p: Proc) -> str:
         await sh.tell_too_big(sh.var.untold(too_big))
         try:
-            return await spawn.run(p, path, [_for_host(p, word) for word in args], environ, front)
+            return await run(p, path, [_for_host(p, word) for word in args], environ, front)
         except OSError as e:
             from nsh.cmd import complain
 
             await complain(p, f"nsh: {args[0]}: {e}")
             return "1"
 
-    return run
+    return program
 
 
 def _for_host(p: Proc, word: str) -> str:
@@ -171,14 +178,14 @@ def _for_host(p: Proc, word: str) -> str:
     return f"/dev{word}"
 
 
-def _script(file: str, flags: list[str], args: list[str]) -> Program:
+def _script(by: Shell, file: str, flags: list[str], args: list[str]) -> Program:
     async def run(p: Proc) -> str:
         from nsh.rc.parse import Parser
         from nsh.rc.run import Shell
 
         p.rfork(RFENVG | RFNAMEG)
         sh = Shell(p, args[0], args[1:])
-        sh.flags = {letter for flag in flags for letter in flag.removeprefix("-")}
+        sh.flags = {letter for flag in flags for letter in flag.removeprefix("-")} | by.flags & {_INSIDE}
 
         async def commands() -> None:
             await sh.script(Parser(await sh.read_file(file), file=args[0]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -66,7 +67,7 @@ async def main(options: Options) -> int:
     try:
         commands = nsfile.chosen(options.namespace)
     except FileFormatError as e:
-        print(f"nsh: {e}", file=sys.stderr)
+        os.write(2, f"nsh: {e}\n".encode("utf-8", "surrogateescape"))  # names keep their bytes
         if options.namespace is not None:
             return 1
         commands = None  # the user's own file is no reason to have no shell to mend it with
@@ -99,9 +100,10 @@ def connect(p: Proc) -> None:
     p.system.shell = run_text
 
 
-async def run_text(p: Proc, text: str) -> str:
+async def run_text(p: Proc, text: str, flags: frozenset[str] = frozenset()) -> str:
     """Run commands as the process ``p``; returns the status. For commands that are given commands."""
     sh = Shell(p)
+    sh.flags = set(flags)
     token = current.set(p)
     try:
         return await sh.whole(lambda: sh.script(Parser(text + "\n", file="-c")))
@@ -119,6 +121,7 @@ class Session:
         name = options.file or "nsh"
         self.shell = sh = Shell(p, name, options.args)
         sh.flags = set(options.flags)
+        p.system.shell = functools.partial(run_text, flags=options.flags & {"N"})
         sh.var.set("pid", [str(os.getpid())])
         if options.text is not None:
             sh.var.set("cflag", [options.text])

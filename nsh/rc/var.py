@@ -22,9 +22,6 @@ _PRIVATE = frozenset(("*", "0", "apid", "pid", "status"))
 
 _FUNCTION = "fn#"
 
-_HOSTMAX = 128 * 1024 - 2
-"""The host takes fewer bytes in the name and the value of one variable (execve(2))."""
-
 NOTHING: list[str] = []
 """The value of a variable that is not set. Nobody changes it."""
 
@@ -154,20 +151,6 @@ class Variables:
         new = sorted(set(names) - self._told)
         self._told.update(new)
         return new
-
-
-def host_environment(egrp: Egrp) -> tuple[dict[bytes, bytes], list[str]]:
-    """The environment as a program of the host gets it, and the names of what is too big for the host."""
-    found = {}
-    too_big = []
-    for name in egrp:
-        if name and "=" not in name and "\0" not in name:
-            key, value = _encode(name), egrp.get(name) or b""
-            if len(key) + len(value) < _HOSTMAX:
-                found[key] = value.removesuffix(b"\0").replace(b"\0", b"\1")
-            else:
-                too_big.append(name)
-    return found, too_big
 
 
 def number(text: str) -> int:
