@@ -480,9 +480,20 @@ class HostDevice(Device):
                 except OSError:
                     try:
                         status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
                     except OSError:
+                        yield self._listed(entry, fd).pack()
                         continue
                 yield self._dir(entry.name, status, self._qids.qid(status, entry.name, fd)).pack()
+
+    def _listed(self, entry: os.DirEntry[str], fd: int) -> Dir:
+        """What the directory ``fd`` alone says of a file, where it may be read but not searched."""
+        mode = unix.S_IFDIR if entry.is_dir(follow_symlinks=False) else unix.S_IFREG
+        status = os.stat_result((mode, entry.inode(), os.fstat(fd).st_dev, *[0] * 13))
+        return self._dir(entry.name, status, self._qids.qid(status, entry.name, fd))._replace(
+            uid="?", gid="?", muid="?"
+        )
 
     @plan9_errors
     def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:

@@ -16,8 +16,8 @@ from nsh.dev.hostid import HostQids
 from nsh.kern.chan import settle
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
-from nsh.p9.const import DMDIR, OEXEC, OREAD, OTRUNC, OWRITE
-from nsh.p9.stat import Dir
+from nsh.p9.const import DMDIR, OEXEC, OREAD, OTRUNC, OWRITE, QTDIR
+from nsh.p9.stat import Dir, unpack_dirs
 from tests.conformance import check_files, check_tree, put
 from tests.kern.world import failure, world
 
@@ -55,6 +55,31 @@ async def test_a_file_is_described_as_the_host_describes_it(tmp: str, tmp_path: 
     assert (d.name, d.mode, d.length, d.atime, d.mtime) == ("f", 0o640, 5, 1000, 2000)
     assert (d.uid, d.gid) == (user_name(os.getuid()), group_name(file.stat().st_gid))
     assert d.qid.path & (1 << 32) - 1 == file.stat().st_ino & (1 << 32) - 1
+
+
+async def test_what_a_directory_that_may_only_be_read_lists_is_shown_with_what_is_known(
+    tmp: str, tmp_path: Path
+) -> None:
+    p = await world()
+    closed = tmp_path / "closed"
+    (closed / "d").mkdir(parents=True)
+    (closed / "f").write_text("f")
+    assert user_name(0) and group_name(0)  # who is not the superuser may be kept from the modules for that
+    inodes = {entry.name: entry.inode() for entry in os.scandir(closed)}
+    closed.chmod(0o604)
+    fd = await p.open(f"{tmp}/closed", OREAD)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        entries = unpack_dirs(await p.read(fd))
+    finally:
+        os.seteuid(user)
+        p.close(fd)
+        closed.chmod(0o700)
+    shown = {d.name: (d.mode, d.qid.type, d.length, d.uid) for d in entries}
+    assert shown == {"d": (DMDIR, QTDIR, 0, "?"), "f": (0, 0, 0, "?")}
+    assert {d.name: d.qid.path & (1 << 32) - 1 for d in entries} == inodes
 
 
 async def test_a_control_character_in_a_name_is_shown_as_its_symbol(tmp: str, tmp_path: Path) -> None:
