@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 DEEPEST = 16
 """Files that may include one another."""
 
+LARGEST = 1 << 20
+"""Bytes of the longest namespace file."""
+
 _USAGE = {
     "bind": "bind [-abcCqu] new old",
     "mount": "mount [-abcCAPq9] server old [spec]",
@@ -83,10 +86,13 @@ def environment(name: str) -> str | None:
 def load(path: str, value: Lookup = environment, depth: int = 0) -> list[Command]:
     """The commands of the host's file ``path`` and of those it includes. Errors: `FileFormatError`."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            text = file.read()
+        with open(path, "rb") as file:
+            content = file.read(LARGEST + 1)
     except OSError as e:
         raise FileFormatError(f"cannot read: {from_os(e)}", path) from None
+    if len(content) > LARGEST:
+        raise FileFormatError(f"no namespace file: it is longer than {LARGEST} bytes", path)
+    text = content.decode("utf-8", "surrogateescape")
     commands = parse(text, path, value)
     loaded: list[Command] = []
     for command in commands:

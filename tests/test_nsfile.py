@@ -223,3 +223,20 @@ def test_without_a_file_lark_is_not_imported() -> None:
     env = dict(os.environ, XDG_CONFIG_HOME="/nonexistent", PYTHONPATH=str(Path(__file__).parent.parent))
     argv = [sys.executable, "-c", code]
     assert subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_what_is_too_long_is_no_namespace_file(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileFormatError, match=r"^/dev/zero: no namespace file: it is longer than 1048576 bytes$"
+    ):
+        load("/dev/zero")
+    (tmp_path / "long").write_text("#\n" * (1 << 19))
+    assert load(str(tmp_path / "long")) == []
+
+
+def test_bytes_that_are_no_utf8_come_out_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"b\xff x y\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "nsh", "-n", tmp_path / "f", "-c", "echo"], capture_output=True
+    )
+    assert b"f:1:1: b\xff: no such command" in done.stderr

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import os
 import signal
-import sys
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
