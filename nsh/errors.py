@@ -7,6 +7,19 @@ whether it happened in a device of this process or on a machine far away. The na
 those of Inferno's kernel (emu/port/error.h describes the same table); the texts that only servers
 use follow intro(5) as Inferno's export and plan9port's lib9p word them.
 
+A name says which failure is meant, to those who catch it and to those who raise it:
+
+    >>> async with nsh.Namespace() as ns:
+    ...     try:
+    ...         await ns.write("/env", b"x")
+    ...     except nsh.errors.Eisdir as e:
+    ...         print(e)
+    ...     except nsh.errors.Eperm as e:
+    ...         print("not allowed:", e)
+    not allowed: permission denied
+    >>> nsh.errors.from_text("file does not exist")
+    Enonexist(2, 'file does not exist')
+
 Nothing here knows about protocols, files or processes. Three kinds of failure are kept apart:
 
 * `P9Error`: a file, a device or a peer *answered* with an error. The answer is the text.

@@ -16,9 +16,7 @@ from tests.api.examples import examples, run
 
 def public() -> dict[str, Any]:
     """Every public name and what it stands for."""
-    names = {
-        name: getattr(nsh, name) for name in nsh.__all__ if name not in ("errors", "sync", "__version__")
-    }
+    names = {name: getattr(nsh, name) for name in nsh.__all__ if name not in ("sync", "__version__")}
     return names | {f"sync.{name}": getattr(nsh.sync, name) for name in nsh.sync.__all__}
 
 
