@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+import warnings
 
 import pytest
 
 from nsh import errors
-from nsh.kern.chan import settle
+from nsh.dev.root import RootDevice
+from nsh.kern.chan import Chan, Maybe, settle
 from nsh.kern.export import Export, File
 from nsh.kern.mnt import MAFTER, MCREATE, MREPL
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
 from nsh.kern.qidmap import QidMap
 from nsh.p9.const import DMDIR, OREAD, OWRITE
-from nsh.p9.stat import Dir, unpack_dirs
+from nsh.p9.stat import Dir, Qid, unpack_dirs
 from tests.kern.world import world
 
 
@@ -57,6 +60,27 @@ async def test_a_partial_walk_gives_the_qids_that_were_reached() -> None:
     assert len(qids) == 1
     with pytest.raises(errors.Enonexist):
         await settle(e.walk(e.attach("", ""), ["nosuch"]))
+
+
+async def test_a_device_that_must_wait_to_walk_leaves_no_coroutine_behind() -> None:
+    class Slow(RootDevice):
+        def walk(self, c: Chan, names: list[str]) -> Maybe[tuple[Chan | None, list[Qid]]]:
+            async def later() -> tuple[Chan | None, list[Qid]]:
+                raise errors.Enonexist()
+
+            return later()
+
+    p = await world()
+    c = Slow(p.system).attach("")
+    assert isinstance(c, Chan)
+    e = Export(p, c)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        e.walk(File(c, c.qid), [])
+        with pytest.raises(errors.Enonexist):
+            await settle(e.walk(File(c, c.qid), ["x"]))
+        gc.collect()
+    assert not told
 
 
 async def test_mounts_made_later_are_seen() -> None:
