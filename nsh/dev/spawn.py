@@ -37,6 +37,9 @@ PUMPSIZE = 65536
 GRACE = 2.0
 """Seconds that a program may take to end after it was asked to, before it is killed."""
 
+_KEPT_EMPTY = "/proc/tty/ldisc"
+"""A directory of the kernel that has had no files for long, and in which nobody can make one."""
+
 ABANDON = "abandon"
 """The message of a cancellation that leaves the program running: the shell exits, its job goes on."""
 
@@ -300,11 +303,16 @@ def _nowhere(process: int) -> str:
 def _leave() -> None:
     """Go to where no relative name is a file, and none can be made.
 
-    The superuser can make files everywhere but in a directory that has been removed.
+    The superuser can make files everywhere but where the kernel takes none: in a directory of /proc, of
+    which Linux keeps an empty one, or, where there is no such, in one that has been removed.
     """
     if os.geteuid() != 0:
         os.chdir(_nowhere(os.getpid()))
         return
+    with contextlib.suppress(OSError):
+        if not os.listdir(_KEPT_EMPTY) and os.statvfs(_KEPT_EMPTY).f_blocks == 0:
+            os.chdir(_KEPT_EMPTY)
+            return
     import tempfile
 
     directory = tempfile.mkdtemp(prefix="nsh-nowhere-")

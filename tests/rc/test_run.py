@@ -61,6 +61,16 @@ def test_where_dot_is_none_of_the_host_there_is_an_empty_directory(monkeypatch: 
     os.rmdir(nowhere)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="is about the superuser")
+def test_the_superuser_cannot_make_a_file_there_either() -> None:
+    with spawn._standing_in(None):
+        assert os.listdir(".") == []
+        with pytest.raises(OSError):
+            os.mkdir("x")
+        if os.path.isdir("/proc/tty/ldisc"):
+            assert os.getcwd() == "/proc/tty/ldisc"
+
+
 async def test_a_host_program_below_what_is_not_the_hosts_has_no_files_by_relative_names() -> None:
     assert await out("cd '#s'\necho abc | tr a x\n") == "xbc\n"
     assert await out("cd '#s'\nsh -c 'echo x >f' >[2]/dev/null || echo refused\n") == "refused\n"
