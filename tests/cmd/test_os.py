@@ -80,7 +80,7 @@ async def test_an_interrupted_command_ends_its_program() -> None:
     program = dev._commands.commands[0].program
     assert program is not None
     q.kill()
-    assert await q.wait() == "interrupted"
+    assert await q.wait() == "killed"
     await program.gone.wait()
 
 
