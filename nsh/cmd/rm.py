@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from nsh import errors
 from nsh.cmd.arg import parse
 from nsh.cmd.files import Complaints, Identity, compact, join, read_directory
 from nsh.dev.host import host_path
@@ -56,6 +57,7 @@ class Removal:
     def __init__(self, p: Proc, quiet: bool) -> None:
         self._p = p
         self._quiet = quiet
+        self._too_deep = False
         self._complaints = Complaints(p, "rm")
 
     async def remove(self, name: str) -> OSError | None:
@@ -88,7 +90,11 @@ class Removal:
         return self._complaints.status()
 
     async def empty(self, name: str) -> None:
-        """Remove a directory and everything below it."""
+        """Remove a directory and everything below it, as far down as names reach.
+
+        That something is too deep down is said once, and not again of every directory above it.
+        """
+        self._too_deep = False
         stack: list[Level] = []
         await self._enter(name, stack)
         while stack:
@@ -100,18 +106,26 @@ class Removal:
                 if error is not None and d.isdir and await self.may_empty(path, error):
                     await self._enter(path, stack)
                 elif error is not None:
-                    await self.complain(path, error)
+                    await self._complain_below(path, error)
                 continue
             stack.pop()
             error = await self.remove(level.name)
             if error is not None:
-                await self.complain(level.name, error)
+                await self._complain_below(level.name, error)
+        if self._too_deep:
+            await self.complain(name, "what is deep down in it has too long a name")
+
+    async def _complain_below(self, name: str, error: OSError) -> None:
+        if isinstance(error, errors.Enametoolong):
+            self._too_deep = True
+        elif not (self._too_deep and isinstance(error, errors.Enotempty)):
+            await self.complain(name, error)
 
     async def _enter(self, name: str, stack: list[Level]) -> None:
         try:
             file, entries = await read_directory(self._p, name)
         except OSError as e:
-            await self.complain(name, e)
+            await self._complain_below(name, e)
             return
         if any(file == level.file for level in stack):
             await self.complain(name, "directory loop found")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -257,3 +258,23 @@ async def test_cp_r_skips_a_fifo_of_the_host(tmp_path: Path) -> None:
     result = await s.run("cp", "-r", f"#U{tmp_path}/a", f"#U{tmp_path}/b")
     assert result.err == f"cp: #U{tmp_path}/a/fifo is not a regular file: skipped\n"
     assert os.listdir(tmp_path / "b") == ["file"]
+
+
+async def test_rm_says_once_that_a_tree_is_too_deep(tmp_path: Path) -> None:
+    s = await session()
+    home = os.getcwd()
+    depth = 4096 // 250 + 2
+    try:
+        os.chdir(tmp_path)
+        for _ in range(depth):
+            os.mkdir("d" * 250)
+            os.chdir("d" * 250)
+        got = await s.run("rm", "-r", f"#U{tmp_path}/{'d' * 250}")
+        assert got.err == f"rm: #U{tmp_path}/{'d' * 250}: what is deep down in it has too long a name\n"
+        assert got.status
+    finally:
+        for _ in range(depth):
+            os.chdir("..")
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir("d" * 250)
+        os.chdir(home)
