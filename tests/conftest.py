@@ -120,6 +120,10 @@ def _unshares(*options: str) -> bool:
 ABILITIES: dict[str, Callable[[], bool]] = {
     "a terminal": _terminal,
     "a user name space": lambda: _unshares("--map-root-user"),
+    "FUSE in a name space": lambda: (
+        os.access("/dev/fuse", os.R_OK | os.W_OK)
+        and (_unshares("--mount") or _unshares("--map-root-user", "--mount"))
+    ),
     "a host name of its own": lambda: _unshares("--uts") or _unshares("--user", "--uts"),
 }
 """What no file tells: whether the machine grants it to whoever runs the tests."""
