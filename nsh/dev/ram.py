@@ -129,6 +129,7 @@ class RamFile(File):
         self.opens = 0
         self.content = Content()
         self._packed = b""  # the stat record, until something in it changes
+        self._above = 0  # with what it was packed
 
     @property
     def gone(self) -> bool:
@@ -144,9 +145,9 @@ class RamFile(File):
         times = (self.atime, self.mtime)
         return Dir(*where, self.qid, mode, *times, self.length(), self.name, self.uid, self.gid, self.muid)
 
-    def packed(self, dev: Device) -> bytes:
-        if not self._packed:
-            self._packed = super().packed(dev)
+    def packed(self, dev: Device, above: int = 0) -> bytes:
+        if not self._packed or self._above != above:
+            self._packed, self._above = super().packed(dev, above), above
         return self._packed
 
     def _accessed(self) -> None:

@@ -107,11 +107,13 @@ class Chan:
     device's own (a node, a remote fid); ``head``: the mount head, when the Chan is the source of a bind
     and names a mount point; ``union``: the reading position in an open union directory; ``mchan``:
     the connection, when the Chan is the root of a mounted server; ``dirpos``: the reading
-    position in an open directory.
+    position in an open directory; ``above``: what the top 16 bits of qid.path are to be in its entries,
+    for an export (`nsh.kern.qidmap`).
     """
 
     __slots__ = (
         "__weakref__",
+        "above",
         "aux",
         "dev",
         "dirpos",
@@ -143,6 +145,7 @@ class Chan:
         self.union: UnionReader | None = None
         self.mchan: Chan | None = None
         self.dirpos: Any = None
+        self.above = 0
 
     @property
     def key(self) -> Key:

@@ -135,9 +135,12 @@ class File:
         length = 0 if self.directory else self.length()
         return Dir(ord(dev.letter), 0, self.qid, mode, t, t, length, self.name, uid, self.gid or uid, uid)
 
-    def packed(self, dev: Device) -> bytes:
-        """The Dir, packed, as the directory that it is in lists it."""
-        return self.stat(dev).pack()
+    def packed(self, dev: Device, above: int = 0) -> bytes:
+        """The Dir, packed, as the directory that it is in lists it; ``above``: see `Chan`."""
+        d = self.stat(dev)
+        if above:
+            d = d._replace(qid=d.qid._replace(path=above << 48 | d.qid.path))
+        return d.pack()
 
 
 class Text(File):
@@ -280,9 +283,10 @@ class DirReader:
     back to 0, which the owner answers with a new reader.
     """
 
-    __slots__ = ("_have", "_offset", "_packed", "_ready")
+    __slots__ = ("_have", "_offset", "_packed", "_ready", "above")
 
-    def __init__(self, packed: Iterator[bytes]) -> None:
+    def __init__(self, packed: Iterator[bytes], above: int = 0) -> None:
+        self.above = above  # with what the entries were packed
         self._packed = packed
         self._ready: list[bytes] = []  # taken from there, a batch at a time, and not yet handed out
         self._have = 0  # their bytes
@@ -469,7 +473,8 @@ class Device:
 
     def read_directory(self, c: Chan, node: Directory, count: int, offset: int) -> bytes:
         if offset == 0 or c.dirpos is None:
-            c.dirpos = DirReader(entry.packed(self) for entry in list(node.entries()))
+            above = c.above
+            c.dirpos = DirReader((entry.packed(self, above) for entry in list(node.entries())), above)
         reader: DirReader = c.dirpos
         return reader.read(count, offset)
 

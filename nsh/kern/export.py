@@ -131,6 +131,10 @@ class Export:
         return self._opened(f, await settle(opened))
 
     def _opened(self, f: File, opened: Chan) -> File:
+        if opened.union is not None:
+            opened.union.prepare = self._qids.prepare
+        elif opened.qid.type & QTDIR:
+            self._qids.prepare(opened)
         if opened is not f.chan:
             return self._file(opened)
         # the fid keeps its File: a second one for the same Chan would be closed with the first

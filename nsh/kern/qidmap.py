@@ -24,7 +24,6 @@ _TREES = 0xFFFF
 _SIZE = struct.Struct("<H")
 _PATH = struct.Struct("<Q")
 _PATH_AT = 2 + 2 + 4 + 1 + 4  # where qid.path is in a packed stat record (stat(5))
-_REST_AT = _PATH_AT + _BITS // 8
 
 
 class QidMap:
@@ -73,23 +72,15 @@ class QidMap:
             return qid
         return Qid(qid.type, qid.vers, self.path(c, qid.path))
 
+    def prepare(self, c: Chan) -> None:
+        """Have the entries of an open directory made with these qids, if its device can do that."""
+        if c.dev.small_qids and (number := self._number(c, 0)) < _TREES:
+            c.above = number
+
     def entries(self, c: Chan, data: bytes) -> bytes:
         """Packed directory entries that were read from ``c``, with their qids as others see them."""
-        number = self._number(c, 0)
-        if not c.dev.small_qids or number >= _TREES:
-            return self._entries(c, data)
-        if number == 0:
+        if c.dev.small_qids and getattr(c.dirpos, "above", 0) == self._number(c, 0):
             return data
-        out = bytearray(data)
-        rest = _SIZE.pack(number)  # what is above the low 48 bits
-        at = 0
-        while at < len(out):
-            out[at + _REST_AT : at + _REST_AT + 2] = rest
-            at += 2 + (out[at] | out[at + 1] << 8)
-        return bytes(out)
-
-    def _entries(self, c: Chan, data: bytes) -> bytes:
-        """The same where each entry may have another number."""
         out = bytearray(data)
         at = 0
         while at < len(out):

@@ -8,6 +8,8 @@ at offset 0 starts again with the first member.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nsh import errors
 from nsh.kern.chan import Chan, Key, settle
 from nsh.kern.pgrp import Pgrp
@@ -17,13 +19,14 @@ from nsh.p9.const import OREAD
 class Union:
     """The reading position in one open union directory; ``member`` is the one being read, open."""
 
-    __slots__ = ("_index", "_key", "_pgrp", "member")
+    __slots__ = ("_index", "_key", "_pgrp", "member", "prepare")
 
     def __init__(self, pgrp: Pgrp, key: Key) -> None:
         self._pgrp = pgrp
         self._key = key
         self._index = 0
         self.member: Chan | None = None
+        self.prepare: Callable[[Chan], None] = _nothing  # is told of each member that was opened
 
     async def read(self, count: int, offset: int) -> bytes:
         """At most ``count`` bytes of packed stat entries; empty at the end of the last member."""
@@ -55,6 +58,7 @@ class Union:
                 copy = await clone(to)
                 self.member = await settle(copy.dev.open(copy, OREAD))
                 self.member.mode = OREAD
+                self.prepare(self.member)
             except OSError:
                 self._index += 1
         return self.member
@@ -67,6 +71,10 @@ class Union:
     def close(self) -> None:
         """The directory is closed: let go of the member that was being read."""
         self._leave()
+
+
+def _nothing(member: Chan) -> None:
+    """The entries of a union are read as the devices give them."""
 
 
 async def clone(c: Chan) -> Chan:
