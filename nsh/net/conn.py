@@ -180,6 +180,16 @@ class Conn(asyncio.Protocol):
         if transport.get_write_buffer_size():
             asyncio.get_running_loop().call_later(LINGER, transport.abort)
 
+    def hand_over(self) -> socket.socket:
+        """A second descriptor of the socket. Nothing is read here any more: a program of the host shall.
+
+        Errors: `Ehungup`.
+        """
+        if self._transport is None:
+            raise errors.Ehungup()
+        self.pause()
+        return socket.socket(fileno=os.dup(self._fd))
+
     # --- the file ------------------------------------------------------------------------------
 
     def read(self, count: int) -> Maybe[bytes]:
@@ -275,7 +285,8 @@ async def adopt(sock: socket.socket, net: str, remote: str, local: str) -> Conn:
             _watch(sock)
         conn = Conn(net, remote, local)
         loop = asyncio.get_running_loop()
-        connect = loop.create_connection if net == "tcp" else loop.create_unix_connection
+        local_socket = sock.family == socket.AF_UNIX
+        connect = loop.create_unix_connection if local_socket else loop.create_connection
         await connect(lambda: conn, sock=sock)
     except BaseException:
         sock.close()

@@ -191,7 +191,7 @@ async def test_9pfuse_of_a_closed_port() -> None:
         "dial localhost:1: Connection refused",
         "9pfuse: dial localhost:1: Connection refused\n",
     )
-    assert (await command(p, "9pfuse"))[1] == "usage: 9pfuse [-D] [-a aname] address mtpt\n"
+    assert (await command(p, "9pfuse"))[1] == "usage: 9pfuse [-Df] [-A attrtimeout] [-a aname] address mtpt\n"
 
 
 # --- with a shell ------------------------------------------------------------------------------
