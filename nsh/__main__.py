@@ -15,7 +15,7 @@ USAGE = """usage: nsh [-DNexils] [-n namespace] [--debug] [file [arg ...]]
        nsh [-DNexils] [-n namespace] -c command [arg ...]
        nsh 9p [option ...] command [arg ...]
        nsh 9pfuse [option ...] address directory
-       nsh replay [-kv] [--update] [--timeout seconds] transcript
+       nsh replay [-kv] [--host] [--update] [--timeout seconds] transcript
        nsh --version | --help"""
 
 FLAGS = "DNexils"

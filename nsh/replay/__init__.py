@@ -3,6 +3,7 @@
 * script.py: the file: its directives, commands and recorded outputs, and how outputs are rewritten in it.
 * compare.py: a recorded output against a printed one.
 * world.py: the processes of a run: the hosts, the name space shell, the Linux shell.
+* shell.py: what is typed to: nsh, or bash; linux.py: the machine around that bash.
 * remains.py: what is left of them, and who removes it.
 * signals.py: the signals that end a run.
 * run.py: the command ``nsh replay``: run, compare, report, update.

@@ -1,4 +1,4 @@
-"""What a world may leave behind, its processes and its directory, and who removes it.
+"""What a world may leave behind, its mounts, its processes and its directory, and who removes it.
 
 That is the replay itself, at its end. If it is killed before, a caretaker does: a process that does nothing
 but wait for that. Processes are found by a text in their environment, which all of a world have.
@@ -7,8 +7,10 @@ but wait for that. Processes are found by a text in their environment, which all
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
+import subprocess
 import time
 from typing import Never
 
@@ -58,7 +60,8 @@ def _take_care(dies: int, tag: str, directory: str) -> Never:
 
 
 def remove(tag: str, directory: str) -> None:
-    """Kill every process with ``tag`` in its environment, and remove the directory."""
+    """Kill every process with ``tag`` in its environment, and remove the directory with all its mounts."""
+    _unmount(directory)
     end = time.monotonic() + PATIENCE
     while (pids := _tagged(tag)) and time.monotonic() < end:
         for pid in pids:
@@ -67,7 +70,29 @@ def remove(tag: str, directory: str) -> None:
             except ProcessLookupError:
                 pass
         time.sleep(0.01)
-    _remove(directory)
+    _unmount(directory)
+    if not _mounted_below(directory):  # what is mounted is not ours to remove
+        _remove(directory)
+
+
+def _unmount(directory: str) -> None:
+    """Unmount what is below the directory, even if somebody uses it still."""
+    for path in reversed(_mounted_below(directory)):
+        for command in ("fusermount3", "fusermount"):
+            try:
+                argv = [command, "-u", "-z", "--", path]
+                if subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0:
+                    break
+            except OSError:
+                continue
+
+
+def _mounted_below(directory: str) -> list[str]:
+    """The mount points below the directory, in the order in which they were mounted."""
+    with open("/proc/self/mounts", "rb") as file:
+        paths = [line.split(b" ")[1] for line in file]
+    found = [os.fsdecode(re.sub(rb"\\(\d{3})", lambda m: bytes([int(m[1], 8)]), path)) for path in paths]
+    return [path for path in found if path.startswith(f"{directory}/")]
 
 
 def _tagged(tag: str) -> list[int]:

@@ -46,6 +46,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("nsh replay", description="Run a recorded session and compare.")
     parser.add_argument("-k", action="store_true", dest="go_on", help="go on after a difference")
     parser.add_argument("-v", action="store_true", dest="verbose", help="show the output as it comes")
+    parser.add_argument("--host", action="store_true", help="type $ lines to bash, and mount for all to see")
     parser.add_argument("--update", action="store_true", help="rewrite the recorded output in place")
     parser.add_argument("--timeout", type=_seconds, default=30.0, metavar="S", help="for one command (30)")
     parser.add_argument("file", metavar="FILE", help="a transcript, see transcript(6)")
@@ -79,7 +80,8 @@ class Replay:
 
     def run(self) -> int:
         """Run all commands, report, and rewrite the file if asked to; the exit status."""
-        with World(self._transcript, self._options.file, self._signals.check) as world:
+        options = self._options
+        with World(self._transcript, options.file, self._signals.check, options.host) as world:
             wheres = [(where.text, where.meaning(world.values)) for where in self._transcript.wheres]
             self._where = Substitution([*wheres, *world.meanings])
             if world.refused:

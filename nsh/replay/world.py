@@ -1,13 +1,13 @@
 """The processes of a replay: a small world of machines on this one, and how it ends.
 
 Each host is an nsh of its own that exports its taskfs, with a host name of its own (a UTS name space) and a
-directory that plays its root. Two more are typed to: the name space shell, and the Linux shell, which sees
-this machine's files and has a scratch home. They find each other by an ndb (nsh/net/ndb.py), a file that
-says which loopback port plays a dial string; nothing else can be dialled.
+directory that plays its root. Two more shells are typed to: the name space shell, and the Linux shell, which
+sees this machine's files and has a scratch home; with ``--host`` it is this machine's own (linux.py). They
+find each other by an ndb (nsh/net/ndb.py), a file that says which loopback port plays a dial string; nothing
+else can be dialled.
 
-A shell is typed to through a pipe, and its prompt, a random word, tells that a command has ended. A world
-leaves nothing behind (remains.py): all its processes carry NSH_NDB with the path of its own table in their
-environment, and what still runs after the shells have ended is found by that. The shells end when their
+A world leaves nothing behind (remains.py): all its processes carry NSH_NDB with the path of its own table in
+their environment, and what still runs after the shells have ended is found by that. The shells end when their
 standard input does, and by a signal when this process dies. What is typed and compared is run.py's business.
 """
 
@@ -17,34 +17,30 @@ import ctypes
 import getpass
 import grp
 import os
-import secrets
 import selectors
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import NamedTuple
 
-import nsh
 from nsh.errors import FileFormatError
+from nsh.replay.linux import environment
 from nsh.replay.remains import PATIENCE, Caretaker, remove
 from nsh.replay.script import Command, Host, Transcript
+from nsh.replay.shell import Bash, Nsh, Shell
 from nsh.replay.signals import ENDING, held
 
-__all__ = ["Result", "Shell", "World"]
+__all__ = ["Result", "World"]
 
 START = 60.0
 """Seconds that the shells may take to start, on a machine that is busy."""
 
 LIMIT = 16 << 20
 """Bytes that one command may print; it is held back after that, and so runs into its time limit."""
-
-# How nsh is started: the one that runs now, whatever directory the shell works in or a variable says.
-_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from nsh.__main__ import main; sys.exit(main())"
 
 # The Linux shell has the machine's own files at its root, and our commands in front of those in /bin.
 _LINUX = ("bind -b '#B' '#U/bin'", "bind '#U' /")
@@ -59,77 +55,19 @@ class Result(NamedTuple):
     trouble: str
 
 
-class Shell:
-    """One nsh that is typed to. Reading what it prints is the World's part."""
-
-    def __init__(
-        self, name: str, directory: str, environ: dict[str, str], prepare: Callable[[], None]
-    ) -> None:
-        self.name = name
-        self.printed = bytearray()
-        self.ended = False
-        """Has its output been closed? Then nothing more can be typed to it."""
-        self.busy = False
-        """Has something been typed that its prompt has not followed yet?"""
-        self._prompt = f"<{secrets.token_hex(8)}>"
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, os.path.dirname(os.path.dirname(nsh.__file__)), "-i"],
-            cwd=directory,
-            env={**environ, "HOME": directory, "PWD": directory},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            preexec_fn=prepare,
-            start_new_session=True,  # so that Ctrl-C reaches this process only, which then ends all in order
-        )
-        assert self.process.stdin and self.process.stdout
-        self._stdin, self.stdout = self.process.stdin, self.process.stdout
-        self.type(f"prompt=('{self._prompt}' '')")
-
-    def type(self, text: str) -> None:
-        """Type one line."""
-        self.busy = True
-        try:
-            self._stdin.write(os.fsencode(text) + b"\n")
-            self._stdin.flush()
-        except BrokenPipeError:
-            self.ended = True
-
-    def hangup(self) -> None:
-        """End its standard input."""
-        try:
-            self._stdin.close()
-        except BrokenPipeError:
-            pass
-
-    def prompted(self) -> bytes | None:
-        """What it printed up to its prompt, or None as long as that has not come; what follows is kept."""
-        before, prompt, after = self.printed.partition(self._prompt.encode())
-        if not prompt:
-            return None
-        self.printed, self.busy = after, False
-        return bytes(before)
-
-    def status(self) -> str:
-        """How it ended, in a few words."""
-        try:
-            code = self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            return "it has closed its output"
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
-
-
 class World:
     """The hosts and shells of a transcript, alive while the context lasts.
 
     ``file`` is the transcript's name for messages. `values` has what $home, $user, $group and $scratch are,
     `meanings` the pairs that the hosts add to ``# where``. Errors of entering: `FileFormatError` for a host
     that does not come up as its line says; `OSError`. ``check`` is called before each time that a shell is
-    waited for, and raises what ends that.
+    waited for, and raises what ends that. ``host``: the Linux shell is the bash of this machine.
     """
 
-    def __init__(self, transcript: Transcript, file: str, check: Callable[[], None]) -> None:
-        self._transcript, self._file, self._check = transcript, file, check
+    def __init__(
+        self, transcript: Transcript, file: str, check: Callable[[], None], host: bool = False
+    ) -> None:
+        self._transcript, self._file, self._check, self._host = transcript, file, check, host
         self._selector = selectors.DefaultSelector()
         self._shells: list[Shell] = []
         self._told: set[str] = set()
@@ -166,7 +104,8 @@ class World:
         with open(self._ndb, "x"):
             pass
         hosts = [self._start_host(host) for host in self._transcript.hosts]
-        self.namespace, self.linux = self._start("name space", home), self._start("Linux", home)
+        self.namespace = self._start("name space", home)
+        self.linux = self._start("Linux", home, kind=Bash if self._host else Nsh)
         for shell in self._shells:
             self._first_prompt(shell)
         for host, shell in zip(self._transcript.hosts, hosts, strict=True):
@@ -175,7 +114,7 @@ class World:
             if printed or trouble:
                 what = " ".join([*printed, trouble]).strip()
                 raise FileFormatError(f"host {host.name}: {what}", self._file, host.line)
-        for line in _LINUX:
+        for line in () if self._host else _LINUX:
             printed, trouble = self._run(self.linux, line, START)
             if printed or trouble:
                 raise OSError(f"the Linux shell cannot {line}: {' '.join([*printed, trouble])}")
@@ -207,8 +146,17 @@ class World:
             self.meanings.append((host.hostname, socket.gethostname()))
         return self._start(host.name, directory)
 
-    def _start(self, name: str, directory: str, first: Callable[[], None] = lambda: None) -> Shell:
+    def _start(
+        self,
+        name: str,
+        directory: str,
+        first: Callable[[], None] = lambda: None,
+        kind: type[Nsh] | type[Bash] = Nsh,
+    ) -> Shell:
         libc = ctypes.CDLL(None)
+        environ = self._environ()
+        if kind is Bash:
+            environ = environment(os.path.join(self.scratch, "bin"), environ)
         # At a fork Python may lose an exception, and a shell that has started has to be known.
         with held() as mask:
 
@@ -217,9 +165,9 @@ class World:
                     signal.signal(number, signal.SIG_DFL)
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
                 first()
-                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+                libc.prctl(_PR_SET_PDEATHSIG, kind.hangs_up)
 
-            shell = Shell(name, directory, self._environ(), prepare)
+            shell = kind(name, directory, environ, prepare)
             self._shells.append(shell)
             self._selector.register(shell.stdout, selectors.EVENT_READ, shell)
         return shell
@@ -299,11 +247,11 @@ class World:
     def _interrupt(self, shell: Shell) -> bytes:
         """Bring the prompt back, as Ctrl-C does, or else kill the shell; what it printed so far."""
         if not shell.ended:
-            shell.process.send_signal(signal.SIGINT)
+            shell.send(signal.SIGINT)
             printed = self._until_prompt(shell, PATIENCE)
             if printed is not None:
                 return printed
-            shell.process.kill()
+            shell.send(signal.SIGKILL)
             shell.ended = True
         printed, shell.printed = bytes(shell.printed), bytearray()
         return printed
@@ -349,17 +297,17 @@ class World:
     def _end(self, shells: list[Shell]) -> None:
         for shell in shells:
             shell.hangup()
-            if shell.busy and shell.process.poll() is None:  # it does not look at its input now
-                shell.process.terminate()
-        for means in (signal.SIGTERM, signal.SIGKILL):
+            if shell.busy and shell.running():  # it does not look at its input now
+                shell.send(shell.hangs_up)
+        for last in (False, True):
             end = time.monotonic() + PATIENCE
-            while any(shell.process.poll() is None for shell in shells) and time.monotonic() < end:
+            while any(shell.running() for shell in shells) and time.monotonic() < end:
                 self._read(0.02)
                 for shell in shells:
                     shell.printed.clear()
             for shell in shells:
-                if shell.process.poll() is None:
-                    shell.process.send_signal(means)
+                if shell.running():
+                    shell.send(signal.SIGKILL if last else shell.hangs_up)
         for shell in shells:
             shell.process.wait()
 

@@ -381,7 +381,7 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(place: Place) -> No
 def test_bad_arguments_are_status_2_with_the_usage(place: Place, argv: list[str]) -> None:
     status, report, err = place.replay(*argv)
     assert (status, report) == (2, [])
-    assert err.startswith("usage: nsh replay [-h] [-k] [-v] [--update] [--timeout S] FILE\n")
+    assert err.startswith("usage: nsh replay [-h] [-k] [-v] [--host] [--update] [--timeout S] FILE\n")
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "inf", "nan", "soon"])
