@@ -214,7 +214,7 @@ def test_every_misuse_has_its_error_and_the_connection_goes_on(client: py9p.Clie
     assert refusal(client.open, SCRATCH, OWRITE) == "permission denied"
     assert refusal(client.create, SCRATCH, "..", 0o644) == "file name syntax"
     assert refusal(client.wstat, SCRATCH, dont_touch(length=7)) != ""
-    assert refusal(client.remove, SCRATCH) == "directory not empty"
+    assert refusal(client.remove, SCRATCH).lower() == "directory not empty"  # of the host, in its words
     assert refusal(client.stat, SCRATCH) == "unknown fid"  # remove(5): gone all the same
     assert content(client, "d/file") == b"data"
 
