@@ -18,6 +18,9 @@ from nsh.net.fuse.mount import Place, attach
 from nsh.net.fuse.serve import Mounted
 from nsh.p9.const import QTDIR
 
+TRUST = 1.0
+"""Seconds for which a name of a server is believed to stand for the file that it was walked to."""
+
 __all__ = ["Mounted", "mount"]
 
 
@@ -48,7 +51,9 @@ async def mount(
     proc = p.fork(RFNOTEG | RFCFDG)
     proc.args = ["9pfuse", source, place.path]
     export = Export(proc, root)
-    mounted = Mounted(proc, export, export.attach("", ""), fd, place, timeout)
+    mounted = Mounted(
+        proc, export, export.attach("", ""), fd, place, timeout, TRUST if root.dev.remote else 0.0
+    )
     mounted.undo_at_end(p.leader.atexit(mounted.close))
     if isinstance(root.dev, MntDevice):
         mounted.undo_at_end(root.dev.at_hangup(root, mounted.close))

@@ -33,7 +33,16 @@ class Mounted:
     `wait` for its end, or `close` it.
     """
 
-    def __init__(self, proc: Proc, export: Export, root: File, fd: int, place: Place, timeout: float) -> None:
+    def __init__(
+        self,
+        proc: Proc,
+        export: Export,
+        root: File,
+        fd: int,
+        place: Place,
+        timeout: float,
+        trust: float = 0.0,
+    ) -> None:
         self.proc = proc
         self.where = place.path
         self._fd = fd
@@ -44,7 +53,7 @@ class Mounted:
         self._loop = asyncio.get_running_loop()
         self._undo: list[Callable[[], None]] = []
         files: Any = export  # what its members return is a value or a coroutine
-        self._session: Session[File] = Session(files, root, start, self._send, Owners(), timeout)
+        self._session: Session[File] = Session(files, root, start, self._send, Owners(), timeout, trust)
         self._loop.add_reader(fd, self._readable)
 
     def undo_at_end(self, undo: Callable[[], None]) -> None:

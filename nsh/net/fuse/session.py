@@ -12,8 +12,8 @@ Each request has a function. It returns the reply's data, or is a coroutine of i
 and only if it has to wait does it become a task, which FUSE_INTERRUPT cancels. Everything in a request is
 taken out of it before anything is waited for, because its memory is used again.
 
-Nothing is remembered of names and attributes, here or in the kernel: every use of a name walks, every
-stat asks, every read reads (unless `timeout` says that the kernel may believe for a while).
+Nothing is remembered of names and attributes, here or in the kernel, unless `Session` is told so: every use
+of a name walks, every stat asks, every read reads.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from nsh.net.fuse import abi
 from nsh.net.fuse.errnos import number
-from nsh.p9.const import DMDIR, ORDWR, OREAD, OTRUNC, OWRITE, QTAPPEND, QTDIR, QTTMP
+from nsh.net.fuse.node import Handle, Node, file_type, inode, open_mode, same, truncated_already
+from nsh.p9.const import DMDIR, OREAD, QTAPPEND, QTDIR, QTTMP
 from nsh.p9.files import F, Files, Soon
 from nsh.p9.msg import Buffer
 from nsh.p9.server import Handle as Task
 from nsh.p9.server import Start
-from nsh.p9.stat import Dir, Qid, unpack_dirs
+from nsh.p9.stat import Dir, unpack_dirs
 
 T = TypeVar("T")
 
@@ -47,6 +48,8 @@ BACKGROUND = 4096
 """Requests that the kernel may have under way for nobody in particular."""
 SECOND = 1_000_000_000
 """Nanoseconds; 9P counts time in seconds."""
+SAME = 0.001
+"""Seconds in which a second question of a process, with no other in between, belongs to the first."""
 BLOCK = 4096
 """Bytes of a block, as stat and statfs tell it."""
 FREE = 1 << 30
@@ -64,7 +67,6 @@ _WANTED = (
     | abi.DIRECT_IO_ALLOW_MMAP
 )
 _OPEN_FLAGS = abi.FOPEN_DIRECT_IO | abi.FOPEN_PARALLEL_DIRECT_WRITES
-_MODES = {os.O_RDONLY: OREAD, os.O_WRONLY: OWRITE, os.O_RDWR: ORDWR}
 
 Reply: TypeAlias = "Buffer | bytearray"
 Message: TypeAlias = "list[Buffer | bytearray]"
@@ -80,31 +82,6 @@ class Numbers(Protocol):
 
     def group(self, gid: int) -> str:
         """The name of a group."""
-
-
-class Node(Generic[F]):
-    """A file that the kernel knows: ``number`` is its nodeid, ``key`` its directory's and its name."""
-
-    __slots__ = ("busy", "file", "handles", "key", "lookups", "number")
-
-    def __init__(self, number: int, file: F, key: tuple[int, str]) -> None:
-        self.number = number
-        self.file = file
-        self.key = key
-        self.lookups = 0  # references that the kernel has
-        self.busy = 0  # requests that wait and use ``file``
-        self.handles: dict[int, Handle[F]] = {}
-
-
-class Handle(Generic[F]):
-    """An open file; ``entries``: of a directory, as they were when its reading began."""
-
-    __slots__ = ("entries", "file", "node")
-
-    def __init__(self, file: F, node: Node[F]) -> None:
-        self.file = file
-        self.node = node
-        self.entries: list[tuple[int, int, bytes]] | None = None
 
 
 class _Waiting:
@@ -128,13 +105,23 @@ class Session(Generic[F]):
     """One mount: `feed` it requests; each reply goes to ``send``, at once or later.
 
     ``root``: what is mounted, taken over; ``timeout``: seconds for which the kernel may believe what it was
-    told of names and attributes. Neither `feed` nor `close` waits.
+    told of names and attributes; ``trust``: seconds for which we believe that a name still stands for the
+    file that it was walked to, as long as that file is there and has this name, which spares a server
+    walks. Neither `feed` nor `close` waits.
     """
 
     def __init__(
-        self, files: Files[F], root: F, start: Start, send: Send, owners: Numbers, timeout: float = 0.0
+        self,
+        files: Files[F],
+        root: F,
+        start: Start,
+        send: Send,
+        owners: Numbers,
+        timeout: float = 0.0,
+        trust: float = 0.0,
     ) -> None:
         self._files = files
+        self._trust = trust
         self._start = start
         self._send = send
         self._owners = owners
@@ -146,6 +133,8 @@ class Session(Generic[F]):
         self._number = itertools.count(abi.ROOT + 1).__next__
         self._pending: dict[int, _Waiting] = {}
         self._closed = False
+        self._asker = 0  # the process that made the request which is looked at
+        self._last: tuple[int, int, Dir, float] | None = None
 
     @property
     def outstanding(self) -> int:
@@ -156,7 +145,7 @@ class Session(Generic[F]):
 
     def feed(self, request: memoryview) -> None:
         """Do one request. ``request`` may be used again afterwards."""
-        _, opcode, unique, nodeid, _, _, _, _ = abi.HEADER.unpack_from(request)
+        _, opcode, unique, nodeid, _, _, self._asker, _ = abi.HEADER.unpack_from(request)
         do = _REQUESTS.get(opcode)
         if do is None:
             if opcode in _SILENT:
@@ -164,6 +153,8 @@ class Session(Generic[F]):
             else:
                 self._fail(unique, ENOSYS)
             return
+        if opcode != abi.GETATTR:
+            self._last = None
         node = self._nodes.get(nodeid)
         if node is None and opcode != abi.INIT:
             self._fail(unique, ESTALE)
@@ -277,6 +268,12 @@ class Session(Generic[F]):
 
     async def _find(self, parent: Node[F], name: str) -> tuple[Node[F], Dir]:
         """The node of what is called ``name`` in a directory, referred to once more, and what it is."""
+        node = self._names.get((parent.number, name))
+        if node is not None and time.monotonic() < node.walked + self._trust:
+            d = await self._still(node, name)
+            if d is not None:
+                node.lookups += 1
+                return node, d
         file = await self._walk(parent, name)
         try:
             d = await _settle(self._files.stat(file))
@@ -285,11 +282,20 @@ class Session(Generic[F]):
             raise
         return self._enter(parent, name, file), d
 
+    async def _still(self, node: Node[F], name: str) -> Dir | None:
+        """What a known file is, if it is there and still called ``name``."""
+        try:
+            d = await _settle(self._files.stat(node.file))
+        except OSError:
+            return None
+        known = self._nodes.get(node.number) is node
+        return d if known and d.name == name and same(d.qid, node.file.qid) else None
+
     def _enter(self, parent: Node[F], name: str, file: F) -> Node[F]:
         """The node of ``file``, which is taken over: the newest way to a file is the best one."""
         key = (parent.number, name)
         node = self._names.get(key)
-        if node is None or not _same(node.file.qid, file.qid):
+        if node is None or not same(node.file.qid, file.qid):
             made = self._number()
             node = self._nodes[made] = self._names[key] = Node(made, file, key)
         elif node.busy:
@@ -298,6 +304,7 @@ class Session(Generic[F]):
             old, node.file = node.file, file
             self._files.clunk(old)
         node.lookups += 1
+        node.walked = time.monotonic()
         return node
 
     def _opened(self, file: F, node: Node[F]) -> int:
@@ -338,7 +345,7 @@ class Session(Generic[F]):
         kind = stat.S_IFDIR if d.mode & DMDIR else stat.S_IFREG
         blocks = (d.length + BLOCK - 1) // BLOCK * (BLOCK // 512)
         return abi.ATTR.pack(
-            *(_ino(d.qid), d.length, blocks, d.atime, d.mtime, d.mtime, 0, 0, 0),
+            *(inode(d.qid), d.length, blocks, d.atime, d.mtime, d.mtime, 0, 0, 0),
             *(kind | d.mode & 0o777, 1, uid, gid, 0, BLOCK, 0),
         )
 
@@ -370,7 +377,10 @@ class Session(Generic[F]):
 
     async def _lookup(self, parent: Node[F], request: memoryview) -> bytes:
         (name,) = abi.names_in(request, abi.BODY)
-        return self._entry(*await self._find(parent, name))
+        asker = self._asker
+        node, d = await self._find(parent, name)
+        self._last = (asker, node.number, d, time.monotonic())
+        return self._entry(node, d)
 
     async def _make(self, parent: Node[F], name: str, perm: int, mode: int) -> F:
         """A new file, open."""
@@ -402,12 +412,12 @@ class Session(Generic[F]):
         flags, mode, _, _ = abi.CREATE_IN.unpack_from(request, abi.BODY)
         (name,) = abi.names_in(request, abi.BODY + abi.CREATE_IN.size)
         try:
-            file = await self._make(parent, name, mode & 0o777, _mode(flags))
+            file = await self._make(parent, name, mode & 0o777, open_mode(flags))
         except OSError as e:
             if flags & os.O_EXCL or number(e) != EEXIST:
                 raise
             # somebody else has made it since the kernel looked
-            file = await self._open_as(await self._walk(parent, name), _mode(flags))
+            file = await self._open_as(await self._walk(parent, name), open_mode(flags))
         try:
             node, d = await self._find(parent, name)
         except BaseException:
@@ -423,6 +433,7 @@ class Session(Generic[F]):
             await _settle(self._files.remove(file))
         finally:
             self._files.clunk(file)
+        self._names.pop((parent.number, name), None)
         return b""
 
     def _rename(self, parent: Node[F], request: memoryview) -> Soon[bytes]:
@@ -453,6 +464,7 @@ class Session(Generic[F]):
                 await _settle(self._files.wstat(file, change))
         finally:
             self._files.clunk(file)
+        self._names.pop((newdir, new), None)
         moved = self._names.pop((newdir, old), None)
         if moved is not None:
             moved.key = (newdir, new)
@@ -477,6 +489,10 @@ class Session(Generic[F]):
     # --- attributes ----------------------------------------------------------------------------
 
     def _getattr(self, node: Node[F], request: memoryview) -> Soon[bytes]:
+        """Linux makes one stat(2) a LOOKUP and a GETATTR; the answer of the first will do for both."""
+        last, self._last = self._last, None
+        if last is not None and last[:2] == (self._asker, node.number) and time.monotonic() < last[3] + SAME:
+            return self._attr_out(last[2])
         d = self._stat(node)
         return self._attr_out(d) if type(d) is Dir else self._getattr_later(d)
 
@@ -494,7 +510,7 @@ class Session(Generic[F]):
             try:
                 await _settle(self._files.wstat(file, change))
             except OSError:
-                if not _truncated_already(change, before):
+                if not truncated_already(change, before):
                     raise
             before = await _settle(self._files.stat(file))
         return self._attr_out(before)
@@ -523,7 +539,7 @@ class Session(Generic[F]):
 
     async def _open(self, node: Node[F], request: memoryview) -> bytes:
         flags, _ = abi.OPEN_IN.unpack_from(request, abi.BODY)
-        file = await self._open_as(await self._walk(node), _mode(flags))
+        file = await self._open_as(await self._walk(node), open_mode(flags))
         return abi.OPEN_OUT.pack(self._opened(file, node), _OPEN_FLAGS, 0)
 
     async def _opendir(self, node: Node[F], request: memoryview) -> bytes:
@@ -612,34 +628,7 @@ class Session(Generic[F]):
             for d in unpack_dirs(bytes(data)):
                 if d.name and "/" not in d.name and "\0" not in d.name:
                     found.setdefault(d.name.encode("utf-8", "surrogateescape"), d.qid)
-        return [(_ino(qid), _kind(qid), name) for name, qid in found.items()]
-
-
-def _same(a: Qid, b: Qid) -> bool:
-    return a.path == b.path and not (a.type ^ b.type) & QTDIR
-
-
-def _ino(qid: Qid) -> int:
-    """A file's number; 0 would mean that there is no file."""
-    return qid.path or 1 << 62
-
-
-def _kind(qid: Qid) -> int:
-    return stat.S_IFDIR if qid.type & QTDIR else stat.S_IFREG
-
-
-def _mode(flags: int) -> int:
-    """How 9P opens a file that Linux opens with ``flags``."""
-    try:
-        mode = _MODES[flags & os.O_ACCMODE]
-    except KeyError:
-        raise OSError(EINVAL, os.strerror(EINVAL)) from None
-    return mode | OTRUNC if flags & os.O_TRUNC else mode
-
-
-def _truncated_already(change: Dir, d: Dir) -> bool:
-    """Is it only asked that a file have no content, and has it none? Control files refuse such a wstat."""
-    return change.touched() == {"length"} and change.length == d.length == 0
+        return [(inode(qid), file_type(qid), name) for name, qid in found.items()]
 
 
 async def _settle(value: Soon[T]) -> T:
