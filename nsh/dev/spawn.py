@@ -163,20 +163,20 @@ class Start(NamedTuple):
     blocked: tuple[int, ...] = ()
 
 
-async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes], front: bool = True) -> str:
+async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes]) -> str:
     """Run the host file ``path`` with the open files of ``p``, to its end.
 
-    Returns '' for success, else the exit code or ``signal: NAME``. ``front``: a program of the shell's
-    foreground, which may own the terminal. Errors: those of starting it (`Enonexist`, `Eperm`, ...).
+    Returns '' for success, else the exit code or ``signal: NAME``. Errors: those of starting it
+    (`Enonexist`, `Eperm`, ...).
     """
-    return await run_as(p, Start(path, argv, environ, host_directory(p)), front)
+    return await run_as(p, Start(path, argv, environ, host_directory(p)))
 
 
-async def run_as(p: Proc, start: Start, front: bool = True) -> str:
+async def run_as(p: Proc, start: Start) -> str:
     """The same for a program that is started as ``start`` says."""
     plan = _plan(p)
     try:
-        group = not (front and any(os.isatty(source) for n, source in plan.targets.items() if n <= 2))
+        group = not (p.front and any(os.isatty(source) for n, source in plan.targets.items() if n <= 2))
         pid = _launch(start, {**plan.targets, **start.more}, group)
     except BaseException:
         for pump in plan.pumps:

@@ -67,7 +67,8 @@ class Proc(Syscalls):
     should end: the shell, or the one that stands for a client's connection; ``args``: what it
     runs, for ps; ``status``: '' or why it failed, None while it runs; ``watchers``: are told of each
     child that ends, in a line; ``depth``: how many forks it is away from the first; ``program``: the
-    host's program that it is running, as kill(2) takes it (negative: a process group), or 0.
+    host's program that it is running, as kill(2) takes it (negative: a process group), or 0; ``front``: it is
+    not in the background, and the terminal, if there is one, may be its own.
     """
 
     __slots__ = (
@@ -81,6 +82,7 @@ class Proc(Syscalls):
         "dot",
         "egrp",
         "fgrp",
+        "front",
         "leader",
         "parent",
         "pgrp",
@@ -102,6 +104,7 @@ class Proc(Syscalls):
         self.leader: Proc = parent.leader if parent else self
         self.user = parent.user if parent else system.eve
         self.authenticated: bool = parent.authenticated if parent else True
+        self.front: bool = parent.front if parent else True
         self.args: list[str] = []
         self.status: str | None = None
         self.program = 0

@@ -41,7 +41,7 @@ class Refused(errors.P9Error):
     """The kernel does not let us have what it takes: a name space, or FUSE."""
 
 
-async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes], front: bool = True) -> str:
+async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes]) -> str:
     """Run a host program with the open files of ``p``, and with its name space as the file tree.
 
     ``path`` is a name in that tree, or looked for there in the $PATH of ``environ``; the rest is as with
@@ -55,7 +55,7 @@ async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes
     try:
         binds = [(os.fsencode(source), os.fsencode(name)) for source, name in room.shortcuts]
         job = marshal.dumps((binds, directory, os.fsencode(path), words, dict(environ)))
-        return await _Entry(room).run(p, job, front)
+        return await _Entry(room).run(p, job)
     finally:
         room.leave()
 
@@ -169,7 +169,7 @@ class _Entry:
         self._spaces: list[int] = []
         self._error: errors.P9Error | None = None
 
-    async def run(self, p: Proc, job: bytes, front: bool) -> str:
+    async def run(self, p: Proc, job: bytes) -> str:
         """Start `nsh.net.enter` with this job, and see to the end what becomes of it."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -182,7 +182,7 @@ class _Entry:
             argv = [sys.executable, "-I", "-S", enter.__file__, *map(str, more)]
             signals = (signal.SIGINT, signal.SIGQUIT)  # not while Python starts: it would tell of them
             loop.add_reader(ours, self._hear, ours)
-            status = await run_as(p, Start(argv[0], argv, os.environb, None, more, signals), front)
+            status = await run_as(p, Start(argv[0], argv, os.environb, None, more, signals))
         finally:
             loop.remove_reader(ours)
             self._hear(ours)

@@ -155,12 +155,11 @@ def _host_program(sh: Shell, path: str, args: list[str]) -> Program:
         from nsh.net.inside import run
 
     environ, too_big = host_environment(sh.proc.egrp)
-    front = sh.front
 
     async def program(p: Proc) -> str:
         await sh.tell_too_big(sh.var.untold(too_big))
         try:
-            return await run(p, path, [_for_host(p, word) for word in args], environ, front)
+            return await run(p, path, [_for_host(p, word) for word in args], environ)
         except OSError as e:
             from nsh.cmd import complain
 

@@ -63,10 +63,9 @@ class Shell:
 
     ``proc``: the process it acts as; ``var``: variables and functions; ``flags``: the letters of -e -x ...
     that are set; ``file``: where the commands come from, for messages; ``interactive``: it prompts, and
-    errors return to the prompt; ``jobs``: what was started with ``&`` and not waited for; ``front``: not
-    in the background; ``notes``: names of the signals that have arrived and have functions;
-    ``substituted``: for each ``<{...}`` in use, our descriptor, who is at its other end, and whether to
-    wait for that one.
+    errors return to the prompt; ``jobs``: what was started with ``&`` and not waited for; ``notes``: names
+    of the signals that have arrived and have functions; ``substituted``: for each ``<{...}`` in use, our
+    descriptor, who is at its other end, and whether to wait for that one.
     """
 
     __slots__ = (
@@ -75,7 +74,6 @@ class Shell:
         "_turns",
         "file",
         "flags",
-        "front",
         "interactive",
         "jobs",
         "notes",
@@ -90,7 +88,6 @@ class Shell:
         self.flags: set[str] = set()
         self.file = name
         self.interactive = False
-        self.front = True
         self.jobs: dict[int, Proc] = {}
         self.notes: list[str] = []
         self.substituted: list[tuple[int, Proc, bool]] = []
@@ -358,7 +355,7 @@ class Shell:
         sh.proc.args = self.proc.args
         sh.var = self.var.copy()
         sh.flags = set(self.flags)
-        sh.file, sh.front, sh.interactive = self.file, self.front, False
+        sh.file, sh.interactive = self.file, False
         sh.jobs, sh.notes, sh.substituted = {}, [], []
         sh._failed_if, sh._tested, sh._turns = self._failed_if, self._tested, 0
         return sh
@@ -422,7 +419,7 @@ class Shell:
 
     async def _async(self, node: tree.Async) -> None:
         sh = self.child()
-        sh.front = False
+        sh.proc.front = False
         if _is_terminal(sh.proc, 0):
             fd = await sh.proc.open("/dev/null", OREAD)
             sh.proc.dup(fd, 0)
