@@ -38,6 +38,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests import ordinary
+
 LIMIT = 20.0
 """Seconds that a test may take."""
 
@@ -124,6 +126,7 @@ ABILITIES: dict[str, Callable[[], bool]] = {
         os.access("/dev/fuse", os.R_OK | os.W_OK)
         and (_unshares("--mount") or _unshares("--map-root-user", "--mount"))
     ),
+    "an ordinary user": lambda: bool(ordinary.python()),
     "a host name of its own": lambda: _unshares("--uts") or _unshares("--user", "--uts"),
 }
 """What no file tells: whether the machine grants it to whoever runs the tests."""

@@ -69,9 +69,8 @@ def test_the_seed_runs_with_the_9pfuse_of_plan9port(place: Place) -> None:
 
 
 @pytest.mark.limit(60)
+@pytest.mark.requires("an ordinary user")
 def test_the_seed_runs_for_an_ordinary_user(tmp_path: pathlib.Path) -> None:
-    if not python():
-        pytest.skip("needs a Python that an ordinary user can run")
     argv = ordinary(python(), "-m", "nsh", "replay", "--host", str(SEED))
     done = subprocess.run(argv, env=environment(), cwd="/", capture_output=True, text=True)
     assert (done.stdout.splitlines()[-1:], done.stderr) == (["27 commands, 0 differ"], "")
