@@ -101,7 +101,10 @@ class Content:
             chunk = self._chunks.setdefault(number, bytearray())
             if len(chunk) < at:
                 chunk.extend(bytes(at - len(chunk)))
-            chunk[at : at + count] = view[start - offset : start - offset + count]
+            piece = view[start - offset : start - offset + count]
+            there = min(len(chunk) - at, count)
+            memoryview(chunk)[at : at + there] = piece[:there]  # a bytearray would copy it twice
+            chunk += piece[there:]
         if data:
             self.length = max(self.length, end)
 
