@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import pty
 import signal
 import subprocess
 import sys
@@ -124,6 +125,12 @@ async def test_many_at_once_share_one_room() -> None:
     assert sorted(result.out.split()) == ["1", "2", "3", "4", "5"]
 
 
+@pytest.mark.requires("vi")
+async def test_an_editor_edits_what_is_mounted() -> None:
+    text = "memfs /n/m; echo hello >/n/m/f; os -n vi -es -c s/hello/goodbye/ -c wq /n/m/f; cat /n/m/f"
+    assert (await rc(text)).out == "goodbye\n"
+
+
 # --- a shell of its own ------------------------------------------------------------------------
 
 
@@ -166,6 +173,20 @@ def test_an_interrupt_ends_the_program() -> None:
         os.kill(process.pid, signal.SIGINT)
         assert process.wait() == 130
     assert not pathlib.Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.requires("a terminal")
+def test_an_interrupt_from_the_terminal_reaches_the_program_which_may_handle_it() -> None:
+    script = "trap 'echo caught; exit' INT; tty; sleep 100 & wait; kill $!"
+    argv = [sys.executable, "-m", "nsh", "-c", f"os -n sh -c '{script.replace(chr(39), chr(39) * 2)}'"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(argv[0], argv, environment())
+    with open(terminal, "rb", buffering=0) as file:
+        assert file.read(100).startswith(b"/dev/")
+        os.write(terminal, b"\x03")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130  # the shell was told to end, too
+        assert b"caught" in file.read(100)
 
 
 def test_a_killed_shell_leaves_no_mount_and_its_program_gets_errors() -> None:
