@@ -13,8 +13,6 @@ import shutil
 import sys
 from collections.abc import Mapping
 
-from nsh.net import ndb
-from nsh.net.dial import address
 from nsh.replay.shell import nsh_command
 
 __all__ = ["environment", "find_plan9port", "plan9port"]
@@ -66,6 +64,9 @@ def _script(path: str, command: list[str]) -> None:
 
 def plan9port() -> None:
     """Become the 9pfuse that the arguments name, with an address as this machine really has it."""
+    from nsh.net import ndb
+    from nsh.net.dial import address
+
     argv = sys.argv[1:]
     where = len(argv) - 2
     net, host, service = address(argv[where], net="tcp", service="564")
