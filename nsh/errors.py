@@ -246,6 +246,14 @@ class Eshortstat(P9Error):
     text, code = "stat buffer too small", _errno.EINVAL
 
 
+class Enoend(P9Error):
+    text = "directory has no end"
+
+
+class Eshortwrite(P9Error):
+    text, code = "short write", _errno.EIO
+
+
 class Ewclosed(P9Error, BrokenPipeError):
     text, code = "write on closed pipe", _errno.EPIPE
 

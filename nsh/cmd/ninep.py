@@ -17,7 +17,7 @@ from nsh.kern.proc import Proc
 from nsh.net.dial import address, call
 from nsh.p9.client import Client, Op
 from nsh.p9.const import ORDWR, OREAD, OTRUNC, OWRITE
-from nsh.p9.stat import Dir, unpack_dirs
+from nsh.p9.stat import Dir
 from nsh.p9.trace import dir_text, mode_text
 
 T = TypeVar("T")
@@ -188,8 +188,8 @@ class File:
         self.offset += len(data)
         return data
 
-    async def readall(self) -> bytes:
-        return await self._tree.run(self._tree.client.readall(self._fid))
+    async def readdir(self) -> list[Dir]:
+        return await self._tree.run(self._tree.client.readdir(self._fid))
 
     async def write(self, data: bytes) -> None:
         """Write all of it, in one Twrite if it fits and the server takes it. Errors: nothing was taken."""
@@ -199,7 +199,7 @@ class File:
             if taken == len(data):
                 return
             if taken == 0:
-                raise errors.Eio("nothing was taken")
+                raise errors.Eshortwrite()
             data = data[taken:]
 
     async def close(self) -> None:
@@ -343,14 +343,10 @@ async def _ls(p: Proc, servers: Servers, own: Options) -> str:
 async def _entries(tree: Tree, path: str, name: str, own: Options) -> list[Dir]:
     f = await _told(f"open {name}", tree.open(path, OREAD))
     try:
-        entries = await _told(f"dirreadall {name}", _unpacked(f))
+        entries = await _told(f"dirreadall {name}", f.readdir())
     finally:
         await f.close()
     return entries if "n" in own else sorted(entries, key=lambda d: os.fsencode(d.name))
-
-
-async def _unpacked(f: File) -> list[Dir]:
-    return unpack_dirs(await f.readall())
 
 
 def _long(entries: list[Dir]) -> list[str]:

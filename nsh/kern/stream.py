@@ -151,12 +151,12 @@ class ChanStream:
 
 
 async def write_all(c: Chan, data: bytes) -> None:
-    """Write all of ``data`` to an open Chan at its offset. Errors: `Ehungup` when nothing is taken."""
+    """Write all of ``data`` to an open Chan at its offset. Errors: `Eshortwrite` when nothing is taken."""
     view = memoryview(data)
     while view:
         taken = await settle(c.dev.write(c, bytes(view), c.offset))
         if taken <= 0:
-            raise errors.Ehungup()
+            raise errors.Eshortwrite()
         c.offset += taken
         view = view[taken:]
 

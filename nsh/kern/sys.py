@@ -14,6 +14,7 @@ from nsh.kern.chan import Chan, settle
 from nsh.kern.mnt import MCACHE
 from nsh.kern.namec import Access, check_element, create, namec
 from nsh.kern.stream import write_all
+from nsh.p9 import const
 from nsh.p9.const import ORDWR, OREAD, OTRUNC, OWRITE, QTDIR
 from nsh.p9.stat import Dir, unpack_dirs
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 DIRREADLEN = 65536
 """Bytes of directory entries that are read at a time."""
-DIRMAX = 1 << 28
-"""Bytes of entries in one directory: some millions. A server might go on for ever."""
 
 
 class MountDriver(Protocol):
@@ -229,14 +228,14 @@ class Syscalls:
             self.close(fd)
 
     async def dirreadall(self, fd: int) -> list[Dir]:
-        """The entries of the open directory ``fd`` from where it stands. Errors: `Elimit`: it has no end."""
+        """The entries of the open directory ``fd`` from where it stands. Errors: `Enoend`."""
         entries: list[Dir] = []
         size = 0
         while data := await self.read(fd, DIRREADLEN):
             entries.extend(unpack_dirs(data))
             size += len(data)
-            if size > DIRMAX:
-                raise errors.Elimit("directory has no end")
+            if size > const.DIRMAX:
+                raise errors.Enoend()
         return entries
 
     async def print(self, text: str, fd: int = 1) -> None:

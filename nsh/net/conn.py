@@ -12,7 +12,7 @@ import asyncio
 import os
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 from nsh import errors
@@ -59,6 +59,7 @@ class Conn(asyncio.Protocol):
         self._full = False
         self._over = False
         self._reason: Exception | None = None
+        self.at_end: Callable[[], None] | None = None  # called when the connection is over
         self._waiters: list[asyncio.Future[None]] = []
 
     # --- what asyncio calls --------------------------------------------------------------------
@@ -103,6 +104,8 @@ class Conn(asyncio.Protocol):
             receiver.lost(reason)
         if holder is not None:
             holder.close()
+        if self.at_end is not None:
+            self.at_end()
 
     # --- the Stream ----------------------------------------------------------------------------
 

@@ -9,7 +9,9 @@ whose standard input and output are the connection (``exec!ssh gateway nsh -c 'e
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import select
 import socket
 import stat
 from collections.abc import Iterable
@@ -23,6 +25,9 @@ from nsh.net.conn import Conn, adopt, enter
 from nsh.p9.const import ORDWR
 
 NETWORKS = ("fd", "exec")
+
+GRACE = 1.0
+"""Seconds for a program to end by itself when its connection is closed."""
 
 
 async def connection(p: Proc, net: str, what: str) -> Chan:
@@ -51,6 +56,12 @@ async def _program(p: Proc, command: str) -> Chan:
     child.fgrp.put(1, end.incref())
     child.atexit(p.leader.atexit(child.kill))
     child.start(lambda child: run(child, command))
+
+    def hung_up() -> None:
+        if child.status is None:
+            child.atexit(asyncio.get_running_loop().call_later(GRACE, child.kill).cancel)
+
+    conn.at_end = hung_up
     return enter(p.system, "unix", conn)
 
 
@@ -92,14 +103,27 @@ def _hostfd(p: Proc) -> HostFdDevice:
 
 async def _of_host(name: str, files: list[int]) -> Conn:
     """The connection that descriptors of the host are; they stay as they are, and open."""
-    modes = {os.fstat(fd).st_mode for fd in files}
-    if any(stat.S_ISREG(mode) or stat.S_ISDIR(mode) for mode in modes):
-        raise errors.Ebadusefd()
-    if all(stat.S_ISSOCK(mode) for mode in modes) and _are_one(files):
+    _check(files[0], os.O_WRONLY)
+    _check(files[-1], os.O_RDONLY)
+    if all(stat.S_ISSOCK(os.fstat(fd).st_mode) for fd in files) and _are_one(files):
         return await adopt(socket.socket(fileno=os.dup(files[0])), "fd", name, name)
     conn = Conn("fd", name, name)
     await _Both(conn).open(files[0], files[-1])
     return conn
+
+
+def _check(fd: int, wrong: int) -> None:
+    """Raise `Ebadusefd` for what is open in the ``wrong`` mode only, and for what is no stream.
+
+    A stream can be waited for; a file, a directory and /dev/null cannot.
+    """
+    with select.epoll() as poll:
+        try:
+            poll.register(fd, 0)
+        except PermissionError:
+            raise errors.Ebadusefd() from None
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == wrong:
+        raise errors.Ebadusefd()
 
 
 def _are_one(files: Iterable[int]) -> bool:

@@ -17,9 +17,19 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from struct import error
 from typing import TypeAlias, TypeVar
 
-from nsh.errors import Ehungup, Elimit, Emountrpc, Enametoolong, Etoobig, P9Error, ProtocolError, from_text
+from nsh.errors import (
+    Ehungup,
+    Elimit,
+    Emountrpc,
+    Enametoolong,
+    Enoend,
+    Etoobig,
+    P9Error,
+    ProtocolError,
+    from_text,
+)
 
-from . import msg
+from . import const, msg
 from .const import DEFMSIZE, IOHDRSZ, MAXWELEM, MINMSIZE, NOFID, NOTAG, VERSION
 from .frame import Framer
 from .msg import Buffer, Rmsg, Tmsg
@@ -324,8 +334,15 @@ class Client:
         return b"".join(pieces)
 
     def readdir(self, fid: int) -> Op[list[Dir]]:
-        """The entries of an open directory. Raises `Ebadstat` for a broken one."""
-        return unpack_dirs((yield from self.readall(fid)))
+        """The entries of an open directory. Raises `Ebadstat`, and `Enoend` after `DIRMAX` bytes."""
+        entries: list[Dir] = []
+        size = 0
+        while piece := (yield from self.read(fid, self.iounit, size)):
+            entries += unpack_dirs(piece)
+            size += len(piece)
+            if size > const.DIRMAX:
+                raise Enoend
+        return entries
 
     def write(self, fid: int, data: Buffer, offset: int) -> Op[int]:
         """Write all of ``data``, in as many messages as it takes; fewer bytes if the server takes fewer.

@@ -91,3 +91,6 @@ MAXMSIZE: Final = (1 << 20) + IOHDRSZ
 """The largest message that this implementation agrees to: a MiB of data."""
 MINMSIZE: Final = 64
 """The smallest message size that a server can work with, as Inferno's does."""
+
+DIRMAX = 1 << 25
+"""Bytes of entries that are taken of one directory: some hundred thousands. A server might go on for ever."""

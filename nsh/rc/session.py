@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 from nsh import nsfile
 from nsh.dev.bin import BinDevice
+from nsh.dev.bin import command as command_of
 from nsh.dev.cons import ConsDevice
 from nsh.dev.hostfd import HostFdDevice
 from nsh.dev.spawn import ABANDON, Interrupts
 from nsh.errors import FileFormatError
 from nsh.kern.chan import Chan
+from nsh.kern.namec import Access, namec
 from nsh.kern.proc import INTERRUPT, QUIT, Proc, current
 from nsh.p9.const import ORDWR, OREAD
 from nsh.rc.fault import Exit, RcError
@@ -213,10 +215,14 @@ class Session:
         """The text of a script, which is looked for in $path unless its name says where it is."""
         if not name.startswith(("/", "./", "../", "#")):
             for directory in self.shell.var.get("path"):
+                file = f"{directory or '.'}/{name}"
                 try:
-                    return await self.shell.read_file(f"{directory or '.'}/{name}")
+                    text = await self.shell.read_file(file)
                 except OSError:
                     continue
+                if command_of(await namec(self.shell.proc, file, Access.ACCESS)) is not None:
+                    raise RcError(f"{name} is a command, not a script: nsh -c '{name} ...'")
+                return text
         return await self.shell.read_file(name)
 
     # --- a person, or a program that stands in for one --------------------------------------------

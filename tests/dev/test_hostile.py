@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from nsh.kern import sys
-from nsh.p9 import msg
+from nsh.p9 import const, msg
 from nsh.p9.const import QTDIR
 from nsh.p9.stat import Dir, Qid
 from tests.dev.rogue import Rogue
@@ -39,7 +38,7 @@ async def test_the_data_of_a_write_that_was_given_up_is_not_kept() -> None:
 
 
 async def test_a_directory_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "DIRMAX", 1 << 20)
+    monkeypatch.setattr(const, "DIRMAX", 1 << 20)
     rogue = await Rogue.start()
     rogue.qid = Qid(QTDIR, 0, 1)
     entries = Dir(0, 0, Qid(0, 0, 2), 0o666, 0, 0, 1, "again", "u", "g", "m").pack() * 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nsh.kern.proc import Proc
+from nsh.net import handed
 from nsh.rc.var import quoted
 from tests.kern.world import content, failure, listing, make, world
 from tests.net.peers import command, quiet
@@ -98,11 +100,45 @@ async def test_a_descriptor_that_is_ours_alone_is_not_handed_out() -> None:
     await end(p)
 
 
-async def test_a_file_is_no_connection(tmp_path: Path) -> None:
+async def refused(fd: int) -> None:
     p = await world("m/")
-    with (tmp_path / "f").open("w") as f:
-        os.set_inheritable(f.fileno(), True)
-        assert "inappropriate use of fd" in (await command(p, "mount", f"fd!{f.fileno()}", "/mnt/m"))[1]
+    os.set_inheritable(fd, True)
+    assert "inappropriate use of fd" in (await command(p, "mount", f"fd!{fd}", "/mnt/m"))[1]
+    await end(p)
+
+
+@pytest.mark.parametrize("name", ["f", "/", "/dev/null", "/dev/zero"])
+async def test_what_cannot_be_waited_for_is_no_connection(tmp_path: Path, name: str) -> None:
+    (tmp_path / "f").touch()
+    fd = os.open(tmp_path / name, os.O_RDONLY)
+    await refused(fd)
+    os.close(fd)
+
+
+async def test_one_end_of_a_pipe_is_no_connection() -> None:
+    for fd in os.pipe():
+        await refused(fd)
+        os.close(fd)
+
+
+async def test_a_program_whose_connection_is_gone_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given the time to end by itself; this one does not listen."""
+    monkeypatch.setattr(handed, "GRACE", 0.05)
+    p = await world("m/")
+    running: list[Proc] = []
+
+    async def deaf(program: Proc, text: str) -> str:
+        running.append(program)
+        await asyncio.sleep(100)
+        return ""
+
+    p.system.shell = deaf
+    mounting = asyncio.create_task(command(p, "mount", "exec!deaf", "/mnt/m"))
+    await quiet()
+    for child in list(p.children):
+        child.kill()
+    assert (await mounting)[0] == "killed"
+    assert await running[0].wait() == "killed"
     await end(p)
 
 

@@ -144,3 +144,7 @@ def test_a_standard_output_that_was_closed_is_not_open() -> None:
         script = f'exec {sys.executable} -m nsh -c "{command}" >&-'
         done = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
         assert done.stderr == f"{who}: fd out of range or not open\n"
+
+
+def test_a_command_is_no_script() -> None:
+    assert nsh("ls", "/") == ("", "nsh: ls is a command, not a script: nsh -c 'ls ...'\n", 1)
