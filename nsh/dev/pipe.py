@@ -124,7 +124,7 @@ class End(File):
 
     def close(self, c: Chan) -> None:
         self._pipe.opens[self._number] -= 1
-        self._pipe.closed()
+        self._pipe.closed(self._number)
 
     def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
         return self._pipe.queues[self._number].read(count)
@@ -147,11 +147,11 @@ class Pipe(Directory):
         self.queues = (Queue(), Queue())
         super().__init__("#|", End("data", self, 0), End("data1", self, 1))
 
-    def closed(self) -> None:
-        """A descriptor was closed: is an end, or the whole pipe, out of use?"""
+    def closed(self, end: int) -> None:
+        """A descriptor of ``end`` was closed: is that end, or the whole pipe, out of use?"""
         if self.opens == [0, 0]:
             self.queues = (Queue(), Queue())
-        elif 0 in self.opens:
+        elif not self.opens[end]:
             for queue in self.queues:
                 queue.hangup()
 

@@ -46,7 +46,8 @@ async def mount(
     try:
         fd, place = await asyncio.shield(attaching)
     except asyncio.CancelledError:
-        attaching.add_done_callback(_take_back)
+        await asyncio.wait([attaching])  # a thread cannot be cancelled, and may be about to succeed
+        _take_back(attaching)
         raise
     proc = p.fork(RFNOTEG | RFCFDG)
     proc.args = ["9pfuse", source, place.path]
@@ -62,7 +63,7 @@ async def mount(
 
 def _take_back(attaching: asyncio.Future[tuple[int, Place]]) -> None:
     """Nobody wants the mount that has just been made."""
-    if not attaching.cancelled() and attaching.exception() is None:
+    if attaching.exception() is None:
         fd, place = attaching.result()
         os.close(fd)
         place.detach()

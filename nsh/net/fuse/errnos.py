@@ -35,16 +35,16 @@ _WORDS = (
     ("not a directory", errno.ENOTDIR),
     ("is a directory", errno.EISDIR),
     ("name too long", errno.ENAMETOOLONG),
-    ("bad character", errno.EINVAL),
     ("file system full", errno.ENOSPC),
     ("no space", errno.ENOSPC),
     ("interrupted", errno.EINTR),
     ("hungup", errno.EPIPE),
     ("timed out", errno.ETIMEDOUT),
     ("no authentication", errno.EACCES),
-    ("bad offset", errno.EINVAL),
     ("not supported", errno.EOPNOTSUPP),
-    ("invalid argument", errno.EINVAL),
+    ("invalid", errno.EINVAL),
+    ("bad ", errno.EINVAL),
+    ("control", errno.EINVAL),
 )
 
 

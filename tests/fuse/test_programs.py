@@ -1,0 +1,174 @@
+"""Programs of Linux in a mounted tree: they find there what they would find on a disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.fuse.mounts import apart, mounted, shell
+
+pytestmark = [pytest.mark.requires("/dev/fuse", "fusermount3"), pytest.mark.limit(60)]
+
+
+async def test_coreutils(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        script = """
+            cd $M; echo one >f; echo two >>f; cat f; wc -c <f; mkdir d; mv f d/g; ls d; cp d/g h; cmp d/g h
+            chmod 640 h; stat -c '%A %s %h %U' h; touch -d 2001-02-03T04:05:06Z h; stat -c %Y h; rm h; ls
+            rmdir d; truncate -s 5 d/g; cat d/g; rm -r d; ls; pwd | grep -c $M"""
+        assert (await shell(script, tmp_path)).splitlines() == [
+            *("one", "two", "8", "g", "-rw-r----- 8 1 root" if os.getuid() == 0 else "", "981173106", "d"),
+            *("rmdir: failed to remove 'd': Directory not empty", "one", "t1"),
+        ]
+
+
+async def test_what_linux_has_and_9p_has_not(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        script = "cd $M; touch f; ln f g; ln -s f s; mkfifo p; mkdir d; mv -T f d; mv -T d f; ls"
+        told = [line.rpartition(": ")[2] for line in (await shell(script, tmp_path)).splitlines()]
+        assert told[:3] == ["Operation not permitted"] * 3
+        assert told[-2:] == ["d", "f"]
+        assert "directory" in " ".join(told[3:-2])
+
+
+async def test_a_file_moves_to_another_directory_by_being_copied(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        assert await shell("cd $M; mkdir a b; echo x >a/f; mv a/f b/; cat b/f; ls a", tmp_path) == "x\n"
+        with pytest.raises(OSError, match="cross-device"):
+            await apart(os.rename, tmp_path / "b/f", tmp_path / "a/f")
+
+
+@pytest.mark.requires("git")
+async def test_git(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        script = """
+            cd $M; git init -q r; cd r; git config user.email a@b; git config user.name n
+            seq 1000 >f; mkdir d; echo x >d/g; git add .; git commit -qm one
+            echo y >>f; git commit -qam two; git gc -q; git fsck 2>&1; git status --porcelain
+            git log --format=%s; cd ..; git clone -q r s; cmp r/f s/f; git -C s status --porcelain"""
+        assert await shell(script, tmp_path) == "two\none\n"
+
+
+@pytest.mark.requires("sqlite3")
+async def test_sqlite(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        script = """
+            cd $M; for mode in delete wal; do
+            sqlite3 t.db "pragma journal_mode=$mode; create table if not exists t(a); insert into t values(1);
+                with recursive n(i) as (select 1 union all select i+1 from n where i<2000)
+                insert into t select i from n; select count(*) from t; pragma integrity_check;"
+            done"""
+        assert (await shell(script, tmp_path)).split() == ["delete", "2001", "ok", "wal", "4002", "ok"]
+
+
+async def test_tar_there_and_back(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        script = (
+            "tar cf - -C nsh/man . | tar xf - -C $M && diff -r nsh/man $M; "
+            "tar cf $M.tar -C $M . && tar df $M.tar -C $M; rm $M.tar"
+        )
+        assert await shell(script, tmp_path) == ""
+
+
+async def test_copies_keep_times_and_modes(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        script = """
+            cp -a nsh/man $M/a; cd $M; cp -a a b; diff -r a b
+            for d in a b; do (cd $d; stat -c '%n %s %Y %A' * | md5sum); done | uniq | wc -l"""
+        assert await shell(script, tmp_path) == "1\n"
+
+
+@pytest.mark.requires("rsync")
+async def test_rsync(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        script = "rsync -a nsh/man/ $M/a; rsync -ani --no-o --no-g nsh/man/ $M/a; diff -r nsh/man $M/a"
+        assert await shell(script, tmp_path) == ""
+
+
+async def test_a_tree_of_the_host_looks_like_itself(tmp_path: Path) -> None:
+    """But a link count is not told by 9P."""
+    where, tree = tmp_path / "m", tmp_path / "tree"
+    where.mkdir()
+    script = "mkdir -p a/b c; seq 5000 >a/f; cp a/f a/b/g; : >c/e; echo x >'c/with blank'; chmod 600 a/f"
+    tree.mkdir()
+    await shell(f"cd {tree}; {script}", where)
+    look = """
+        find . | sort; find . -type f -size +1k -printf '%p %s %m %u %g %T@\\n' | sed 's/[.][0-9]*$//' | sort
+        du -a --apparent-size a/f a/b/g c/e; du a/f a/b/g; grep -rc 77 .
+        ls -lR --time-style=+%s | grep ^- | sort"""
+    async with mounted(where, f"#U{tree}"):
+        assert await shell(f"cd $M; {look}", where) == await shell(f"cd $M; {look}", tree)
+        assert (await shell("df --output=fstype,source $M | tail -1", where)).split() == [
+            "fuse.9pfuse",
+            "9pfuse",
+        ]
+
+
+async def test_mapped_files(tmp_path: Path) -> None:
+    script = """
+import mmap, os, sys
+with open(sys.argv[1], 'w+b') as f:
+    f.truncate(10000)
+    m = mmap.mmap(f.fileno(), 10000)
+    m[5000:5005] = b'hello'
+    m.flush()
+    m.close()
+    f.seek(5000)
+    print(f.read(5))
+with open(sys.argv[1], 'rb') as f:
+    print(mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)[4999:5006], os.fstat(f.fileno()).st_size)
+"""
+    (tmp_path / "m").mkdir()
+    (tmp_path / "script").write_text(script)
+    async with mounted(tmp_path / "m") as m:
+        output = await shell(f"python3 {tmp_path}/script {m.where}/f", tmp_path)
+        assert output == "b'hello'\nb'\\x00hello\\x00' 10000\n"
+
+
+async def test_a_program_runs_from_there(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        assert await shell("cp /bin/echo $M/e; $M/e hello", tmp_path) == "hello\n"
+
+
+async def test_removed_and_still_open(tmp_path: Path) -> None:
+    def use() -> tuple[bytes, int]:
+        with open(tmp_path / "f", "w+b") as f:
+            f.write(b"kept")
+            f.flush()
+            os.unlink(tmp_path / "f")
+            f.seek(0)
+            return f.read(), os.fstat(f.fileno()).st_size
+
+    async with mounted(tmp_path):
+        assert await apart(use) == (b"kept", 4)
+        assert await apart(os.listdir, tmp_path) == []
+
+
+async def test_appending_finds_the_end_that_others_have_made(tmp_path: Path) -> None:
+    one, two = tmp_path / "1", tmp_path / "2"
+    one.mkdir()
+    two.mkdir()
+
+    def use() -> bytes:
+        with open(one / "f", "ab", 0) as a, open(two / "f", "ab", 0) as b:
+            for word in (b"a", b"b", b"c"):
+                a.write(word)
+                b.write(word.upper())
+        return (two / "f").read_bytes()
+
+    async with mounted(one, "#Rshared") as m:
+        from nsh.net.fuse import mount
+
+        p = m.proc.parent
+        assert p is not None
+        again = await mount(p, await p.system.attach("R", "shared"), str(two))
+        assert await apart(use) == b"aAbBcC"
+        await again.unmount()
+
+
+async def test_thousands_of_names(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        script = "cd $M; seq 3000 | xargs touch; ls | wc -l; ls | sort -n | tail -1; rm -- *; ls | wc -l"
+        assert (await shell(script, tmp_path)).split() == ["3000", "3000", "0"]
