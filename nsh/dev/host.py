@@ -417,6 +417,7 @@ class HostDevice(Device):
                 raise errors.Enonexist()
             _check_own(status, access_needed(mode))
             if mode & OTRUNC and unix.S_ISREG(status.st_mode):
+                self._qids.changed(c.qid.path)
                 os.truncate(fd if mode & 3 in (OWRITE, ORDWR) else c.aux.node.path, 0)
         except BaseException:
             os.close(fd)
@@ -500,7 +501,10 @@ class HostDevice(Device):
         if c.qid.type & QTDIR:
             raise errors.Eisdir()
         file: OpenFile = c.aux.file
-        return os.pwrite(file.fd, data, offset) if file.regular else file.write(data)
+        if not file.regular:
+            return file.write(data)
+        self._qids.changed(c.qid.path)
+        return os.pwrite(file.fd, data, offset)
 
     def close(self, c: Chan) -> None:
         host: HostFile = c.aux
@@ -584,6 +588,8 @@ class HostDevice(Device):
                 name = host.node.name
                 self._rename(host.node, d.name)
                 undo.append(lambda: self._rename(host.node, name))
+            if changes & {"length", "mtime"}:
+                self._qids.changed(c.qid.path)
             if "length" in changes:
                 os.ftruncate(fd, d.length)
                 if changes & {"atime", "mtime"}:

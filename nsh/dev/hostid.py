@@ -12,9 +12,11 @@ What is done with the files is no matter of this module.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import stat as unix
 import struct
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -26,6 +28,12 @@ _INO_BITS = 48
 _SHORT_INO_BITS = 32
 _BIRTHS = 4096
 """Files whose time of birth is remembered."""
+_CHANGES = 4096
+"""Files whose changes are counted."""
+_TICK = 50 * 10**6
+"""Nanoseconds in which two changes may have one time: a few ticks of Linux, which are 10 ms at most."""
+_LONG_TICK = 2 * 10**9 + _TICK
+"""The same on a disk that keeps whole seconds, or only even ones."""
 _GOLDEN = 0x9E3779B97F4A7C15
 _M64 = (1 << 64) - 1
 
@@ -57,12 +65,18 @@ class HostQids:
         self._disks: dict[int, _Disk] = {}
         self._large: dict[tuple[int, int, int], int] = {}
         self._births: dict[tuple[int, int], tuple[int, int]] = {}
+        self._changes: dict[int, int] = {}  # by qid.path: the number of the last change
+        self._next_change = itertools.count(1).__next__
 
     def qid(self, status: os.stat_result, file: str | int, directory: int = _CWD) -> Qid:
         """The qid of the file in the state ``status``: a path, a name in ``directory``, or a descriptor.
 
         Its path is the disk's small number above 48 bits of the inode number; on a disk that uses inode
         numbers again, above 16 bits made of the time of birth and 32 of the inode number.
+
+        Its version is made of the time of the last change, the length, and the number of our last change.
+        As long as others could change the file once more without a trace in its time, it has another
+        version than later: 0, which nobody keeps data under, if we have not changed it.
         """
         disk = self._disk(status.st_dev)
         ino = status.st_ino
@@ -71,8 +85,24 @@ class HostQids:
             path = 1 << 63 | self._large.setdefault((status.st_dev, ino, birth), len(self._large))
         else:
             path = disk.number << _INO_BITS | _scrambled(birth) << _SHORT_INO_BITS | ino
-        vers = (status.st_mtime_ns ^ status.st_mtime_ns >> 32 ^ status.st_size) & 0xFFFFFFFF
-        return Qid(QTDIR if unix.S_ISDIR(status.st_mode) else QTFILE, vers, path)
+        mtime = status.st_mtime_ns
+        vers = (mtime ^ mtime >> 32 ^ status.st_size) & 0xFFFFFFFF
+        if unix.S_ISDIR(status.st_mode):
+            return Qid(QTDIR, vers, path)
+        change = self._changes.get(path, 0)
+        if time.time_ns() - mtime < _LONG_TICK and _is_fresh(mtime):
+            return Qid(QTFILE, ~vers & 0xFFFFFFFF ^ _spread(change) if change else 0, path)
+        return Qid(QTFILE, vers ^ _spread(change) if change else vers, path)
+
+    def changed(self, path: int) -> None:
+        """The file with this qid.path is changed by us: its version is another from now on.
+
+        The host's times do not tell two changes in one tick of its clock, or that somebody set them back.
+        """
+        self._changes.pop(path, None)
+        if len(self._changes) >= _CHANGES:
+            del self._changes[next(iter(self._changes))]
+        self._changes[path] = self._next_change()
 
     def _birth(self, status: os.stat_result, file: str | int, directory: int) -> int:
         """When a file was made; the host is asked again only when the file has changed since."""
@@ -96,6 +126,16 @@ class HostQids:
             disk = _Disk(len(self._disks), kind in _REUSING, not kind.startswith(_FORGETFUL))
             self._disks[dev] = disk
         return disk
+
+
+def _is_fresh(mtime: int) -> bool:
+    """Was a file changed at ``mtime``, in nanoseconds since 1970, and may be once more in the same tick?"""
+    return time.time_ns() - mtime < (_TICK if mtime % 10**9 else _LONG_TICK)
+
+
+def _spread(change: int) -> int:
+    """32 bits that differ widely from one change to the next."""
+    return (change * _GOLDEN & _M64) >> 32
 
 
 def _scrambled(birth: int) -> int:

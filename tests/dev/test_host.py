@@ -271,6 +271,7 @@ async def test_a_failing_wstat_is_undone(tmp: str, tmp_path: Path) -> None:
     p = await world()
     (tmp_path / "f").write_text("12345")
     (tmp_path / "g").touch()
+    os.utime(tmp_path / "f", (5, 5))
     before = await p.stat(f"{tmp}/f")
     with pytest.raises(errors.Eexist):
         await p.wstat(f"{tmp}/f", Dir.dont_touch(name="g", mode=0o600, mtime=1, length=0))
