@@ -2,7 +2,8 @@
 
 A `Cache` belongs to one mount. What it holds of a file belongs to one version of it: the qid that a server
 sends when a file is opened says whether it is still that one. A file is held as a row of blocks, each from
-its beginning; the blocks that were not used for longest give way.
+its beginning; the blocks that were not used for longest give way. A file lives as long as one of its blocks,
+or somebody who has it open.
 
 Only plain files can be held: those with a length, and with a qid.vers other than 0, which servers give to
 files whose changes they do not count. Who asks the server for what is missing is `nsh.dev.mnt`.
@@ -11,6 +12,7 @@ files whose changes they do not count. Who asks the server for what is missing i
 from __future__ import annotations
 
 from collections import OrderedDict
+from weakref import WeakValueDictionary
 
 from nsh.p9.const import QTTMP
 from nsh.p9.stat import Dir, Qid
@@ -18,9 +20,13 @@ from nsh.p9.stat import Dir, Qid
 BLOCK = 1 << 16
 """Bytes of a block."""
 MOST = 1 << 26
-"""Bytes that a mount holds at most."""
+"""Bytes that a mount holds at most, with what it takes to hold them."""
 MOSTFILE = 1 << 23
 """Bytes at the beginning of a file that are held at most, so that one long file does not drive out all."""
+
+
+FILE, EACH = 1024, 512
+"""What a file, and each of its blocks, takes beside the data: bytes, generously."""
 
 
 def cacheable(qid: Qid) -> bool:
@@ -32,7 +38,8 @@ class Cache:
     """What is held of the files of one mount."""
 
     def __init__(self) -> None:
-        self._files: dict[int, CachedFile] = {}  # by qid.path
+        # by qid.path; who holds them is the keys of the blocks, and open fids
+        self._files: WeakValueDictionary[int, CachedFile] = WeakValueDictionary()
         self._blocks: OrderedDict[tuple[CachedFile, int], bytes] = OrderedDict()
         self._size = 0
 
@@ -57,9 +64,8 @@ class Cache:
         file = self._files.pop(path, None)
         if file is not None:
             file.valid = False
-            for n in file.blocks:
-                self._size -= len(self._blocks.pop((file, n)))
-            file.blocks.clear()
+            for n in list(file.blocks):
+                self._drop(file, n)
 
     def block(self, file: CachedFile, n: int) -> bytes:
         """The beginning of a block, as far as it is held."""
@@ -70,19 +76,25 @@ class Cache:
 
     def store(self, file: CachedFile, n: int, data: bytes) -> None:
         """Hold ``data`` in the place of what was held of a block."""
-        self._size += len(data) - len(self._blocks.pop((file, n), b""))
+        if n in file.blocks:
+            self._drop(file, n)
+        self._size += len(data) + EACH + (0 if file.blocks else FILE)
         self._blocks[file, n] = data
         file.blocks.add(n)
         while self._size > MOST:
-            (old, m), lost = self._blocks.popitem(last=False)
-            old.blocks.discard(m)
-            self._size -= len(lost)
+            self._drop(*next(iter(self._blocks)))
+
+    def _drop(self, file: CachedFile, n: int) -> None:
+        """Hold a block no more."""
+        data = self._blocks.pop((file, n))
+        file.blocks.remove(n)
+        self._size -= len(data) + EACH + (0 if file.blocks else FILE)
 
 
 class CachedFile:
     """One version of a file. ``valid``: is it not known to have changed?"""
 
-    __slots__ = ("_cache", "_length", "blocks", "qid", "valid")
+    __slots__ = ("__weakref__", "_cache", "_length", "blocks", "qid", "valid")
 
     def __init__(self, cache: Cache, qid: Qid, length: int) -> None:
         self.qid = qid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -95,7 +96,7 @@ async def test_a_file_that_grew_is_read_to_its_end() -> None:
 
 
 async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mntcache, "MOST", 3 * mntcache.BLOCK)
+    monkeypatch.setattr(mntcache, "MOST", 3 * (mntcache.BLOCK + mntcache.EACH + mntcache.FILE))
     cache = Cache()
     for path in range(10):
         qid = Qid(0, 1, path)
@@ -104,6 +105,55 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         file.put(bytes(mntcache.BLOCK), 0)
     kept = [path for path in range(10) if (f := cache.find(Qid(0, 1, path))) and f.get(1, 0)]
     assert kept == [7, 8, 9]
+
+
+def held(cache: Cache, path: int, data: bytes) -> None:
+    """Let the cache hold a file."""
+    qid = Qid(0, 1, path)
+    file = cache.enter(qid, Dir.dont_touch(length=len(data))._replace(qid=qid))
+    assert file is not None
+    file.put(data, 0)
+
+
+@pytest.mark.parametrize("size", [1, 100, mntcache.BLOCK + 1])
+def test_memory_is_bounded_whatever_the_size_of_the_files(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(mntcache, "MOST", 1 << 20)
+    cache = Cache()
+    tracemalloc.start()
+    try:
+        for path in range(1 << 50, (1 << 50) + 5000):
+            held(cache, path, bytes(size))
+        # Python keeps 2000 tuples that were given back
+        assert tracemalloc.get_traced_memory()[0] < mntcache.MOST + (1 << 19)
+    finally:
+        tracemalloc.stop()
+    assert cache.find(Qid(0, 1, 1 << 50)) is None
+    last = cache.find(Qid(0, 1, (1 << 50) + 4999))
+    assert last is not None
+    assert last.get(size, 0) == bytes(size)
+
+
+def test_what_is_forgotten_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = mntcache.BLOCK + mntcache.EACH + mntcache.FILE
+    monkeypatch.setattr(mntcache, "MOST", room)
+    cache = Cache()
+    for _ in range(3):
+        held(cache, 1, bytes(mntcache.BLOCK))
+        cache.forget(1)
+    held(cache, 2, bytes(mntcache.BLOCK))
+    kept = cache.find(Qid(0, 1, 2))
+    assert kept is not None
+    assert kept.get(mntcache.BLOCK, 0) is not None
+
+
+async def test_an_open_file_whose_blocks_gave_way_is_still_told_of_changes() -> None:
+    rogue = await Rogue.start(TEXT, flag=MCACHE)
+    fd = await rogue.open()  # nothing is held of it yet
+    await rogue.p.pwrite(fd, b"changed", 0)
+    assert await rogue.p.pread(fd, 7, 0) == b"changed"
+    assert await rogue.p.readfile("/mnt/a/f") == b"changed" + TEXT[7:]
+    rogue.p.close(fd)
+    await rogue.stop()
 
 
 def test_a_directory_cannot_be_kept() -> None:
