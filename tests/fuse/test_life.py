@@ -149,7 +149,7 @@ def test_control_files_take_what_a_shell_writes_and_o_trunc_does_not_hurt(tmp_pa
             ctl = tmp_path / "cmd" / number / "ctl"
             assert subprocess.run(f"echo exec echo hello >{ctl}", shell=True).returncode == 0
             assert (tmp_path / "cmd" / number / "data").read_bytes() == b"hello\n"
-            failed = subprocess.run(f"echo nonsense >{ctl}", shell=True, capture_output=True, text=True)
+            failed = subprocess.run(f"/bin/echo nonsense >{ctl}", shell=True, capture_output=True, text=True)
             assert "Invalid argument" in failed.stderr
 
 
