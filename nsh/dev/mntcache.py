@@ -23,8 +23,6 @@ MOST = 1 << 26
 """Bytes that a mount holds at most, with what it takes to hold them."""
 MOSTFILE = 1 << 23
 """Bytes at the beginning of a file that are held at most, so that one long file does not drive out all."""
-
-
 FILE, EACH = 1024, 512
 """What a file, and each of its blocks, takes beside the data: bytes, generously."""
 

@@ -10,7 +10,8 @@ Nobody is told what did not happen. A request that changes something (write, cre
 that truncates) and had no answer may have been done or not: it fails with `Emountrpc`, and is not sent
 twice. A file that is not there any more, or is another one, or was open and has no length (a clone file,
 the output of a program: what it stood for went with the connection), fails with `Ehungup` until it is
-closed. A file that is not open is found by its name, whatever is there.
+closed. A file that is not open is found by its name, whatever is there. A directory that was being read is
+read again up to where its reader was; if no entry ends there any more, it fails likewise.
 """
 
 from __future__ import annotations
@@ -26,7 +27,19 @@ from nsh.kern.dev import Device
 from nsh.kern.proc import Proc
 from nsh.kern.stream import ChanStream, Receiver, Stream
 from nsh.p9 import msg
-from nsh.p9.const import MAXMSIZE, MAXWELEM, NOFID, NOTAG, OEXCL, ORCLOSE, ORDWR, OTRUNC, QTDIR, VERSION
+from nsh.p9.const import (
+    IOHDRSZ,
+    MAXMSIZE,
+    MAXWELEM,
+    NOFID,
+    NOTAG,
+    OEXCL,
+    ORCLOSE,
+    ORDWR,
+    OTRUNC,
+    QTDIR,
+    VERSION,
+)
 from nsh.p9.frame import Framer
 from nsh.p9.msg import Rmsg, Tmsg
 from nsh.p9.stat import Dir, Qid
@@ -88,15 +101,19 @@ class KeptDevice(Device):
 
 
 class _File:
-    """What a fid stands for. ``mode``: as it was opened, or None; ``lost``: could not be had again."""
+    """What a fid stands for. ``mode``: as it was opened, or None; ``lost``: could not be had again.
 
-    __slots__ = ("lost", "mode", "names", "qid", "root")
+    ``offset``: up to where it was read, if it is a directory.
+    """
+
+    __slots__ = ("lost", "mode", "names", "offset", "qid", "root")
 
     def __init__(self, root: tuple[str, str], names: tuple[str, ...], qid: Qid) -> None:
         self.root = root  # user and tree of its Tattach
         self.names = names
         self.qid = qid
         self.mode: int | None = None
+        self.offset = 0
         self.lost = False
 
 
@@ -287,6 +304,9 @@ class Persistent:
             case msg.Tcreate(fid=fid, name=name, mode=mode), msg.Rcreate(qid=qid) if fid in files:
                 file = files[fid]
                 file.names, file.mode, file.qid = (*file.names, name), mode & ~(OTRUNC | OEXCL), qid
+            case msg.Tread(fid=fid, offset=offset), msg.Rread(data=data) if fid in files:
+                if files[fid].qid.type & QTDIR:
+                    files[fid].offset = offset + len(data)
             case msg.Tclunk(fid=fid) | msg.Tremove(fid=fid), _:
                 files.pop(fid, None)
             case msg.Twstat(fid=fid, stat=stat), msg.Rwstat() if fid in files:
@@ -410,7 +430,25 @@ class Persistent:
             for fid, reply in zip(lasting, opened, strict=True)
             if isinstance(reply, msg.Ropen) and _same(reply.qid, files[fid].qid)
         }
+        await self._read_on(wire, {fid: files[fid].offset for fid in good if files[fid].offset}, good)
         return set(fids) - good
+
+    async def _read_on(self, wire: _Wire, ends: dict[int, int], good: set[int]) -> None:
+        """Read directories from their beginning up to ``ends``; where that cannot be, they are not ``good``.
+
+        A directory can be read from its beginning, or from where the last read ended, and nowhere else.
+        """
+        at = dict.fromkeys(ends, 0)
+        while at:
+            most = self._msize - IOHDRSZ
+            reads = [msg.Tread(0, fid, here, min(most, ends[fid] - here)) for fid, here in at.items()]
+            for read, reply in zip(reads, await wire.ask(reads), strict=True):
+                got = len(reply.data) if isinstance(reply, msg.Rread) else 0
+                at[read.fid] += got
+                if not 0 < got <= read.count:
+                    good.discard(read.fid)
+                if read.fid not in good or at[read.fid] == ends[read.fid]:
+                    del at[read.fid]
 
 
 def _steps(names: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -15,7 +15,7 @@ from nsh.kern.mnt import MCREATE, MREPL
 from nsh.kern.proc import Proc
 from nsh.p9 import msg
 from nsh.p9.const import ORDWR, OTRUNC, OWRITE
-from nsh.p9.stat import Dir, Qid
+from nsh.p9.stat import Dir, Qid, unpack_dirs
 from tests.dev.rogue import Rogue
 from tests.kern.world import failure, listing, world
 from tests.net.peers import Host, command, quiet
@@ -82,6 +82,43 @@ async def test_a_renamed_file_is_found_again(tmp_path: pathlib.Path) -> None:
     await host.stop()
     host = await exported(tmp_path, host.port)
     assert await p.readall(fd) == TEXT
+    p.exit()
+    await quiet()
+    await host.stop()
+
+
+async def half_read(tmp_path: pathlib.Path) -> tuple[Host, Proc, int, list[str]]:
+    """A directory of 300 files, some of which were listed before its server stopped."""
+    for n in range(300):
+        (tmp_path / f"file{n:03}").touch()
+    host = await exported(tmp_path)
+    p = await mounted(host)
+    fd = await p.open("/mnt/h")
+    first = [d.name for _ in range(2) for d in unpack_dirs(await p.read(fd, 4000))]
+    assert 10 < len(first) < 290
+    await host.stop()
+    return host, p, fd, first
+
+
+async def test_the_listing_of_a_directory_goes_on(tmp_path: pathlib.Path) -> None:
+    host, p, fd, first = await half_read(tmp_path)
+    host = await exported(tmp_path, host.port)
+    rest = [d.name for d in unpack_dirs(await p.readall(fd))]
+    assert sorted(first + rest) == [f"file{n:03}" for n in range(300)]
+    await p.seek(fd, 0)
+    assert len(unpack_dirs(await p.readall(fd))) == 300
+    p.exit()
+    await quiet()
+    await host.stop()
+
+
+async def test_it_does_not_where_the_directory_has_changed(tmp_path: pathlib.Path) -> None:
+    host, p, fd, _ = await half_read(tmp_path)
+    for n in range(1, 300):
+        (tmp_path / f"file{n:03}").unlink()
+    host = await exported(tmp_path, host.port)
+    assert await failure(p.readall(fd)) == "i/o on hungup channel"
+    assert await listing(p, "/mnt/h") == ["file000"]
     p.exit()
     await quiet()
     await host.stop()
