@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as program
-from tests.bench import namespace, ninep
+from tests.bench import fuse, namespace, ninep
 from tests.bench.table import Row, Target, heading, line, side_by_side
 
 
@@ -31,6 +31,13 @@ def test_9p_is_measured_beside_ready_answers(monkeypatch: pytest.MonkeyPatch, tm
         assert rows[f"{what}: memfs", "canned"].figure > 0
         assert rows[f"{what}: 50 binds", "memfs"].figure > 0
     assert rows["client: read of a file of 1 MiB", "asyncio copy"].figure > 0
+
+
+@pytest.mark.requires("/dev/fuse", "fusermount3")
+def test_a_mount_is_measured() -> None:
+    rows = [row for row in fuse.bench(seconds=0.02, rounds=1) if isinstance(row, Row)]
+    for what, _, _ in fuse.LOADS:
+        assert next(row for row in rows if row.what == f"{what}: memfs").figure > 0
 
 
 def test_without_a_c_compiler_the_load_cannot_be_made(

@@ -109,7 +109,7 @@ def others(tree: Path, sockets: Path) -> Iterator[Program | str]:
     else:
         yield "pyroute2"
     yield _diod(tree) or "diod"
-    yield _ramfs(sockets) or "plan9port's ramfs"
+    yield ramfs(sockets) or "plan9port's ramfs"
 
 
 def _python(name: str, module: str, args: list[str], uvloop: bool = False) -> Program:
@@ -138,7 +138,7 @@ def _diod(tree: Path) -> Program | None:
     return Program("diod", argv, address, ["-V", "9P2000.L", "-a", str(tree), "-u", user], optional=True)
 
 
-def _ramfs(sockets: Path) -> Program | None:
+def ramfs(sockets: Path) -> Program | None:
     """plan9port's ramfs behind its 9pserve. It starts empty, so 9pload has to make the files itself."""
     plan9 = os.environ.get("PLAN9", "/usr/local/plan9")
     path = f"{os.environ['PATH']}:{plan9}/bin"
