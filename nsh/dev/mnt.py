@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from nsh import errors
 from nsh.dev.mntcache import Cache, CachedFile, cacheable
@@ -80,6 +80,20 @@ class MntDevice(Device):
         """End the connection that ``root`` was mounted from, though it may be in use."""
         fid: Fid = root.aux
         fid.link.hangup()
+
+    def unmounted(self, c: Chan) -> None:
+        """Nobody waits any longer for a server that is away, when nothing of it is mounted any more."""
+        link: Link = c.aux.link
+        conn = link.connection
+        if conn.dev.away(conn) and not any(self._mounted(link)):
+            link.hangup()
+
+    def _mounted(self, link: Link) -> Iterator[Chan]:
+        """What is mounted of a server, in any name space."""
+        for group in {p.pgrp for p in self.system.procs.values()}:
+            for _, mount in group.mounts():
+                if mount.to.dev is self and mount.to.aux.link is link:
+                    yield mount.to
 
     def at_hangup(self, c: Chan, call: Callable[[], None]) -> Callable[[], None]:
         """Call ``call`` when the connection to the server of ``c`` is lost; returns what takes that back."""

@@ -90,6 +90,10 @@ class KeptDevice(Device):
         options, address = stream.again
         return options + "P", address
 
+    def away(self, c: Chan) -> bool:
+        stream: Persistent = c.aux
+        return stream.away
+
     def read(self, c: Chan, count: int, offset: int) -> bytes:
         raise errors.Ebadusefd()
 
@@ -236,6 +240,11 @@ class Persistent:
             self._wire.stream.close()
         if self._wire is None or self._receiver is None:
             self._end()
+
+    @property
+    def away(self) -> bool:
+        """Is there no connection, for now?"""
+        return self._wire is None and not self._closed
 
     def _end(self) -> None:
         receiver, self._receiver = self._receiver, None

@@ -510,6 +510,13 @@ class Device:
         """With which options, and which address, mount(1) makes this connection again, if it is one."""
         return None
 
+    def unmounted(self, c: Chan) -> None:
+        """``c`` was taken away from a mount point; it may be at others still."""
+
+    def away(self, c: Chan) -> bool:
+        """Is the other end of this connection gone, and may come back, so that who asks it waits?"""
+        return False
+
     def fileno(self, c: Chan) -> int | None:
         """The host's descriptor behind the open Chan, for a host program to inherit, where there is one."""
         return None

@@ -98,16 +98,20 @@ class Pgrp:
         if head is None:
             raise errors.Eunmount()
         left: tuple[Mount, ...] = ()
+        gone = head.mounts
         if new is not None:
             which = next((i for i, m in enumerate(head.mounts) if _is_member(m.to, new)), None)
             if which is None:
                 raise errors.Eunion()
             left = head.mounts[:which] + head.mounts[which + 1 :]
+            gone = head.mounts[which : which + 1]
         table = self._own()
         if left:
             table[old.key] = head._replace(mounts=left)
         else:
             del table[old.key]
+        for mount in gone:
+            mount.to.dev.unmounted(mount.to)
 
     def mounts(self) -> Iterator[tuple[Mhead, Mount]]:
         """Every member of every mount point, in the order in which they were mounted."""

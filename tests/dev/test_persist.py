@@ -12,9 +12,9 @@ from nsh.dev import persist
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan
 from nsh.kern.mnt import MCREATE, MREPL
-from nsh.kern.proc import Proc
+from nsh.kern.proc import RFNAMEG, Proc
 from nsh.p9 import msg
-from nsh.p9.const import ORDWR, OTRUNC, OWRITE
+from nsh.p9.const import ORDWR, OTRUNC, OWRITE, QTDIR
 from nsh.p9.stat import Dir, Qid, unpack_dirs
 from tests.dev.rogue import Rogue
 from tests.kern.world import failure, listing, world
@@ -260,3 +260,70 @@ async def test_unmount_ends_the_attempts() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert await listing(rogue.p, "/mnt/a") == []
     rogue.p.exit()
+
+
+@pytest.mark.parametrize("name", ["/mnt/a", "/mnt/a/sub"])
+async def test_unmount_ends_the_waiting(name: str) -> None:
+    rogue = Rogue(await world("a/", "b/"), TEXT, 8216)
+
+    async def dial() -> Chan:
+        raise P9Error("Connection refused")
+
+    await rogue.mount(persist.keep(rogue.p, await rogue.dial(), dial))
+    fd = await rogue.open()
+    rogue.qid = Qid(QTDIR, 1, 2)
+    await rogue.p.bind(name, "/mnt/b", MREPL)
+    rogue.held = lambda m: isinstance(m, msg.Tread)
+    waiting = [asyncio.create_task(failure(rogue.p.read(fd, 10)))]
+    await quiet()
+    await rogue.hangup()
+    waiting += [asyncio.create_task(failure(rogue.p.pread(fd, 10, 10)))]
+    waiting += [asyncio.create_task(failure(rogue.p.open("/mnt/a/other")))]
+    await quiet()
+    await rogue.p.unmount(None, "/mnt/a")
+    await quiet()
+    assert not any(task.done() for task in waiting), "some of it is still bound to another name"
+    await rogue.p.unmount(None, "/mnt/b")
+    told = await asyncio.gather(*waiting)
+    assert told == ["mount rpc error", "mount rpc error", "'/mnt/a/other' mount rpc error"]
+    assert await failure(rogue.p.read(fd, 10)) == "i/o on hungup channel"
+    rogue.p.close(fd)
+    await quiet()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    rogue.p.exit()
+
+
+async def test_the_mount_of_another_name_space_is_waited_for() -> None:
+    rogue = Rogue(await world("a/"), TEXT, 8216)
+    back = asyncio.Event()
+
+    async def dial() -> Chan:
+        await back.wait()
+        return await rogue.dial()
+
+    await rogue.mount(persist.keep(rogue.p, await rogue.dial(), dial))
+    other = rogue.p.fork(RFNAMEG)
+    fd = await rogue.open()
+    await rogue.hangup()
+    waiting = asyncio.create_task(rogue.p.read(fd, 10))
+    await rogue.p.unmount(None, "/mnt/a")
+    await quiet()
+    back.set()
+    assert await waiting == TEXT[:10]
+    assert await other.readfile("/mnt/a/f") == TEXT
+    other.exit()
+    rogue.p.close(fd)
+    await rogue.stop()
+
+
+async def test_an_open_file_may_be_read_after_unmount_while_the_server_is_there() -> None:
+    rogue = await kept()
+    fd = await rogue.open()
+    await rogue.p.unmount(None, "/mnt/a")
+    await quiet()
+    assert await rogue.p.readall(fd) == TEXT
+    await rogue.hangup()
+    assert await rogue.p.pread(fd, 10, 0) == TEXT[:10]
+    rogue.p.close(fd)
+    await quiet()
+    await rogue.stop()
