@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -101,15 +100,14 @@ def server(script: str = "memfs /tmp", tree: str = "/tmp") -> Iterator[tuple[str
 
 
 @contextmanager
-def ninepfuse(address: str, where: Path, prefix: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
+def ninepfuse(address: str, where: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The program 9pfuse in the foreground, ready; afterwards it is told to end, and nothing is mounted."""
-    program = subprocess.Popen(
-        [*prefix, *NSH, "9pfuse", "-f", address, str(where)], cwd=TOP, stderr=subprocess.PIPE
-    )
+    program = subprocess.Popen([*NSH, "9pfuse", "-f", address, str(where)], cwd=TOP, stderr=subprocess.PIPE)
     assert program.stderr is not None
     try:
         until(lambda: is_mounted(where) or program.poll() is not None)
         assert program.poll() is None, program.stderr.read()
+        os.stat(where)  # now it answers
         yield program
     finally:
         program.terminate()
@@ -138,8 +136,3 @@ def interrupted(where: Path) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-
-
-def have(*programs: str) -> list[str]:
-    """Those of ``programs`` that this machine has."""
-    return [program for program in programs if shutil.which(program)]
