@@ -18,7 +18,7 @@ from nsh.kern.chan import Chan
 from nsh.kern.mnt import MCREATE, MREPL
 from nsh.kern.proc import Proc
 from nsh.net.conn import Conn
-from nsh.net.dial import address, call
+from nsh.net.dial import address, call, is_ours
 from nsh.net.fuse import Mounted, mount
 
 MOUNTED = "mounted"
@@ -33,6 +33,8 @@ async def main(p: Proc, argv: list[str]) -> str:
     options = parse(argv, "DfA:a:", USAGE)
     check(options)
     if "f" in options:
+        if is_ours(address(options.args[0], service="9fs")):
+            raise P9Error(f"{options.args[0]}: served by this shell, which would wait for itself")
         await _mount_on_host(p, options, await dial(p, options))
         return ""
     conn = await connect(p, options)
