@@ -124,6 +124,26 @@ def _sleeps_in_read(pid: int) -> bool:
     return words[:1] == ["0"] and words[1] != "0x0"
 
 
+def test_a_file_without_a_name_is_changed_through_its_descriptor(tmp_path: Path) -> None:
+    with server() as (address, _), ninepfuse(address, tmp_path), open(tmp_path / "f", "w+b", 0) as file:
+        file.write(b"text")
+        os.unlink(tmp_path / "f")
+        os.fchmod(file.fileno(), 0o600)
+        os.utime(file.fileno(), (1, 2))
+        state = os.fstat(file.fileno())
+        assert (state.st_mode & 0o777, state.st_mtime) == (0o600, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(-315_000_000, 0), (7_258_118_400, 0xFFFFFFFE), (1 << 31, 1 << 31)]
+)
+def test_a_time_that_9p_cannot_tell_becomes_the_nearest(tmp_path: Path, given: int, kept: int) -> None:
+    with server() as (address, _), ninepfuse(address, tmp_path):
+        (tmp_path / "f").touch()
+        os.utime(tmp_path / "f", (given, given))
+        assert os.stat(tmp_path / "f").st_mtime == kept
+
+
 def test_two_mounts_of_one_server_see_the_same(tmp_path: Path) -> None:
     one, two = tmp_path / "1", tmp_path / "2"
     one.mkdir()

@@ -504,7 +504,13 @@ class Session(Generic[F]):
         valid, fh = values[0], values[2]
         handle = self._handles.get(fh) if valid & abi.FATTR_FH else None
         file = node.file if handle is None else handle.file
-        before = await _settle(self._files.stat(file))
+        try:
+            before = await _settle(self._files.stat(file))
+        except OSError:
+            if handle is not None or not node.handles:
+                raise
+            file = next(iter(node.handles.values())).file  # it was removed, and is still open
+            before = await _settle(self._files.stat(file))
         change = self._change(valid, values, before)
         if change.touched():
             try:
@@ -525,9 +531,9 @@ class Session(Generic[F]):
         if valid & abi.FATTR_SIZE:
             new["length"] = size
         if valid & abi.FATTR_ATIME:
-            new["atime"] = now if valid & abi.FATTR_ATIME_NOW else atime & 0xFFFFFFFF
+            new["atime"] = now if valid & abi.FATTR_ATIME_NOW else _seconds(atime)
         if valid & abi.FATTR_MTIME:
-            new["mtime"] = now if valid & abi.FATTR_MTIME_NOW else mtime & 0xFFFFFFFF
+            new["mtime"] = now if valid & abi.FATTR_MTIME_NOW else _seconds(mtime)
         owner, group = self._owners.numbers(d)
         if valid & abi.FATTR_UID and uid != owner:
             raise OSError(EPERM, os.strerror(EPERM))
@@ -629,6 +635,11 @@ class Session(Generic[F]):
                 if d.name and "/" not in d.name and "\0" not in d.name:
                     found.setdefault(d.name.encode("utf-8", "surrogateescape"), d.qid)
         return [(inode(qid), file_type(qid), name) for name, qid in found.items()]
+
+
+def _seconds(time: int) -> int:
+    """A time of Linux, 64 bits with a sign, as 9P can tell it: from 1970 to 2106."""
+    return min(max(time - (time >> 63 << 64), 0), 0xFFFFFFFE)  # one more would mean "as it is"
 
 
 async def _settle(value: Soon[T]) -> T:
