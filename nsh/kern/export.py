@@ -20,9 +20,8 @@ from typing import TypeAlias, cast
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, settle, soon
-from nsh.kern.namec import check_characters, check_element, creating_member, cross, open_chan, step
+from nsh.kern.namec import check_characters, check_element, create_in, cross, open_chan, step
 from nsh.kern.proc import Proc
-from nsh.kern.union import clone
 from nsh.p9.const import QTDIR
 from nsh.p9.files import Soon
 from nsh.p9.stat import Dir, Qid
@@ -146,20 +145,7 @@ class Export:
         if name in (".", "..", "") or "/" in name:
             raise errors.Efilename()
         check_characters(name, name)
-        c = f.chan
-        path = c.path
-        head = self._proc.pgrp.find(c)
-        if head is not None:
-            c = creating_member(head)
-            path = path.over(head, c.path)
-        elif not c.qid.type & QTDIR:
-            raise errors.Enotdir()
-        directory = await clone(c)
-        directory.path = path
-        made = await settle(directory.dev.create(directory, name, mode, perm))
-        made.mode = mode
-        made.path = path.child(name)
-        return self._file(made)
+        return self._file(await create_in(f.chan, self._proc.pgrp, name, mode, perm))
 
     def read(self, f: File, count: int, offset: int) -> Soon[bytes]:
         """read(5)."""

@@ -143,11 +143,10 @@ def _cut(text: str, size: int) -> str:
     return text.encode("utf-8", "surrogateescape")[:size].decode("utf-8", "ignore")
 
 
-async def walk(c: Chan, names: Sequence[str], pgrp: Pgrp | None, qids: list[Qid] | None = None) -> Chan:
+async def walk(c: Chan, names: Sequence[str], pgrp: Pgrp | None) -> Chan:
     """Walk ``names`` from ``c``; the Chan that comes back is on the covered side.
 
-    ``pgrp``: the mount table, None to see no mounts (names that begin with ``#``). The qid of each
-    element that was reached is appended to ``qids``. Raises `WalkError`.
+    ``pgrp``: the mount table, None to see no mounts (names that begin with ``#``). Raises `WalkError`.
     """
     path = c.path
     here = c
@@ -160,8 +159,6 @@ async def walk(c: Chan, names: Sequence[str], pgrp: Pgrp | None, qids: list[Qid]
         batch = _batch(names, done)
         if batch[0] == "..":
             here, path = await _dotdot(here, path, done)
-            if qids is not None:
-                qids.append(here.qid)
             head, crossed = None, False
             done += 1
             continue
@@ -175,8 +172,6 @@ async def walk(c: Chan, names: Sequence[str], pgrp: Pgrp | None, qids: list[Qid]
         if head is not None:
             path = path.over(head, base.path)
         stop = _first_mount(pgrp, base, reached, len(batch) - 1)
-        if qids is not None:
-            qids.extend(reached if stop is None else reached[: stop[0] + 1])
         if stop is not None:
             at, head = stop
             for elem in batch[: at + 1]:
@@ -447,7 +442,7 @@ async def create(p: Proc, text: str, mode: int, perm: int) -> Chan:
     found = await _existing(parent, last, pgrp)
     if found is None:
         try:
-            return await _create_in(parent, pgrp, last, mode & ~OEXCL, perm)
+            return await create_in(parent, pgrp, last, mode & ~OEXCL, perm)
         except OSError:
             # somebody else may have made it in the meantime
             found = await _existing(parent, last, pgrp)
@@ -466,14 +461,14 @@ async def _existing(parent: Chan, name: str, pgrp: Pgrp | None) -> Chan | None:
         return None
 
 
-async def _create_in(parent: Chan, pgrp: Pgrp | None, name: str, mode: int, perm: int) -> Chan:
-    """Create in the directory, or in that member of a union that takes new files."""
+async def create_in(parent: Chan, pgrp: Pgrp | None, name: str, mode: int, perm: int) -> Chan:
+    """Create in the directory, or in that member of a union that takes new files, and open what was made."""
     if not parent.qid.type & QTDIR:
         raise errors.Enotdir()
     path = parent.path
     head = pgrp.find(parent) if pgrp is not None else None
     if head is not None:
-        parent = creating_member(head)
+        parent = _creating_member(head)
         path = path.over(head, parent.path)
     directory = await clone(parent)
     directory.path = path
@@ -483,7 +478,7 @@ async def _create_in(parent: Chan, pgrp: Pgrp | None, name: str, mode: int, perm
     return made
 
 
-def creating_member(head: Mhead) -> Chan:
+def _creating_member(head: Mhead) -> Chan:
     """The member of a mount point that new files go to. Errors: `Enocreate`."""
     for m in head.mounts:
         if m.flag & MCREATE:
