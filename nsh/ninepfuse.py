@@ -19,7 +19,7 @@ from nsh.cmd.arg import Options, Usage, parse
 from nsh.dev import TABLE
 from nsh.dev.hostfd import HostFdDevice
 from nsh.errors import P9Error, from_os
-from nsh.kern.proc import Proc, current
+from nsh.kern.proc import current
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -96,7 +96,7 @@ async def _serve(options: Options, mounted: Callable[[], None]) -> None:
 
     p = await boot(TABLE, ())
     current.set(p)
-    _inherit(p)
+    HostFdDevice.of(p.system).inherit(p)
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
@@ -112,12 +112,6 @@ async def _serve(options: Options, mounted: Callable[[], None]) -> None:
     finally:
         p.exit()
         await asyncio.sleep(0)  # for what was closed last
-
-
-def _inherit(p: Proc) -> None:
-    fds = p.system.device("f")
-    assert isinstance(fds, HostFdDevice)
-    fds.inherit(p)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,7 @@ def run(name: str, args: Sequence[str]) -> int:
 
 async def _run(argv: list[str]) -> int:
     p = await boot(TABLE, ())
-    fds = p.system.device("f")
-    assert isinstance(fds, HostFdDevice)
-    fds.inherit(p)
+    HostFdDevice.of(p.system).inherit(p)
     try:
         status = await p.start(lambda p: cmd.run(cmd.find(argv[0]), p, argv))
         await asyncio.sleep(0)  # for what was closed last

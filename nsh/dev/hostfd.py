@@ -219,6 +219,13 @@ class HostFdDevice(Device):
         super().__init__(system)
         self._opened = 0
 
+    @classmethod
+    def of(cls, system: System) -> HostFdDevice:
+        """The one of ``system``, for those who have descriptors to make Chans of."""
+        device = system.device("f")
+        assert isinstance(device, cls)
+        return device
+
     def attach(self, spec: str) -> Chan:
         raise errors.Enoattach()
 

@@ -45,7 +45,7 @@ async def _program(p: Proc, command: str) -> Chan:
     ours, theirs = socket.socketpair()
     try:
         conn = await adopt(ours, "exec", command, f"pid {os.getpid()}")
-        end = _hostfd(p).chan(theirs.fileno(), "#|")
+        end = HostFdDevice.of(p.system).chan(theirs.fileno(), "#|")
     except BaseException:
         theirs.close()
         raise
@@ -92,13 +92,9 @@ def _open(p: Proc, number: int) -> Chan:
         try:
             if not os.get_inheritable(number):  # one of our own making
                 raise
-            return _hostfd(p).chan(number, f"/fd/{number}", own=False)
+            return HostFdDevice.of(p.system).chan(number, f"/fd/{number}", own=False)
         except (OSError, OverflowError):
             raise errors.Ebadfd() from None
-
-
-def _hostfd(p: Proc) -> HostFdDevice:
-    return cast(HostFdDevice, p.system.device("f"))
 
 
 async def _of_host(name: str, files: list[int]) -> Conn:

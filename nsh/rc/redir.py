@@ -142,9 +142,7 @@ def _here_document(sh: Shell, node: tree.HereDoc) -> Chan:
     with open(fd, "wb", closefd=False) as file:
         file.write(text.replace(MARK, "").encode("utf-8", "surrogateescape"))
     os.lseek(fd, 0, os.SEEK_SET)
-    device = sh.proc.system.device("f")
-    assert isinstance(device, HostFdDevice)
-    return device.chan(fd, "here")
+    return HostFdDevice.of(sh.proc.system).chan(fd, "here")
 
 
 def _replacement(sh: Shell, found: re.Match[str]) -> str:

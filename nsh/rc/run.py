@@ -487,9 +487,7 @@ class Shell:
 
     def host_pipe(self) -> tuple[Chan, Chan]:
         """A pipe that programs of the host can have as a descriptor: its end to read, its end to write."""
-        device = self.proc.system.device("f")
-        assert isinstance(device, HostFdDevice)
-        return device.pipe()
+        return HostFdDevice.of(self.proc.system).pipe()
 
     # --- scripts -------------------------------------------------------------------------------
 

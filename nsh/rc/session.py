@@ -84,8 +84,9 @@ def connect(p: Proc) -> None:
     """Give a freshly booted process the descriptors of this program, the commands, and a shell."""
     from nsh import cmd
 
-    fds, commands, cons = (p.system.device(letter) for letter in "fBc")
-    assert isinstance(fds, HostFdDevice) and isinstance(commands, BinDevice) and isinstance(cons, ConsDevice)
+    fds = HostFdDevice.of(p.system)
+    commands, cons = (p.system.device(letter) for letter in "Bc")
+    assert isinstance(commands, BinDevice) and isinstance(cons, ConsDevice)
     fds.inherit(p)
 
     def console(mode: int) -> Chan:
