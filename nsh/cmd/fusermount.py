@@ -1,7 +1,5 @@
 """fusermount: end what 9pfuse has mounted, and its connection with it."""
 
-import os
-
 from nsh.cmd.arg import Usage, parse
 from nsh.dev import spawn
 from nsh.dev.host import host_path
@@ -10,6 +8,7 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
+from nsh.net.fuse.mount import device_at, find_helper
 
 USAGE = "-u mountpoint"
 
@@ -31,19 +30,9 @@ async def main(p: Proc, argv: list[str]) -> str:
     return ""
 
 
-def _mounts() -> list[str]:
-    """Where Linux has something mounted: proc_mounts(5), which writes blanks as octal numbers."""
-    with open("/proc/self/mounts", "rb") as file:
-        names = [line.split(b" ")[1].decode("unicode_escape").encode("latin-1") for line in file]
-    return [os.fsdecode(name) for name in names]
-
-
 async def _unmount_for_linux(p: Proc, name: str, target: Chan) -> str:
     """End a mount of the host (``9pfuse -f``), by its own program. Errors: `P9Error` where there is none."""
-    import shutil
-
-    path = host_path(target)
-    program = shutil.which("fusermount3") or shutil.which("fusermount")
-    if path is None or program is None or path not in _mounts():
+    path, program = host_path(target), find_helper()
+    if path is None or program is None or not device_at(path):
         raise P9Error(f"{name}: not mounted")
     return await spawn.run(p, program, ["fusermount", "-u", "--", path], spawn.host_environment(p.egrp)[0])

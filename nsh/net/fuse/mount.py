@@ -37,7 +37,7 @@ class Place:
         self._helper = helper  # the program that mounted it, or ''
 
     def is_mounted(self) -> bool:
-        return _device_at(self.path) == self._device
+        return device_at(self.path) == self._device
 
     def detach(self) -> None:
         """Unmount it, even if it is in use; nothing happens when somebody else has done so. Never fails."""
@@ -67,7 +67,7 @@ def attach(where: str, directory: bool, source: str, allow_other: bool) -> tuple
     except OSError as e:
         raise from_os(e) from None
     os.set_blocking(fd, False)
-    return fd, Place(path, _device_at(path), helper)
+    return fd, Place(path, device_at(path), helper)
 
 
 def _mount(path: str, directory: bool, source: str, allow_other: bool) -> int:
@@ -102,7 +102,7 @@ def _libc() -> ctypes.CDLL:
 
 def _ask_helper(path: str, source: str, allow_other: bool) -> tuple[int, str]:
     """Have fusermount3 mount; it sends the descriptor over a socket."""
-    helper = next(filter(None, map(shutil.which, HELPERS)), None)
+    helper = find_helper()
     if helper is None:
         raise P9Error(f"not permitted to mount, and there is no {HELPERS[0]}")
     escaped = source.replace("\\", "\\\\").replace(",", "\\,")
@@ -129,7 +129,12 @@ def _ask_helper(path: str, source: str, allow_other: bool) -> tuple[int, str]:
     return fds[0], helper
 
 
-def _device_at(path: str) -> str:
+def find_helper() -> str | None:
+    """The host's program that mounts and unmounts for those who may not themselves, where there is one."""
+    return next(filter(None, map(shutil.which, HELPERS)), None)
+
+
+def device_at(path: str) -> str:
     """The number of the device that is mounted at ``path``, as /proc shows it; '' if none is."""
     found = ""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:

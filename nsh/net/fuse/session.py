@@ -26,8 +26,9 @@ import time
 from collections.abc import Callable, Sequence
 from errno import EBADF, EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOSYS, ENOTDIR, EPERM, ESTALE, EXDEV
 from types import CoroutineType
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+from nsh.kern.chan import settle
 from nsh.net.fuse import abi
 from nsh.net.fuse.errnos import number
 from nsh.net.fuse.node import Handle, Node, file_type, inode, open_mode, same, truncated_already
@@ -250,7 +251,7 @@ class Session(Generic[F]):
 
     async def _walk(self, node: Node[F], *names: str) -> F:
         """An F for the file called ``names`` below a node; without names, another F for the node's."""
-        file, _ = await _settle(self._files.walk(node.file, names))
+        file, _ = await settle(self._files.walk(node.file, names))
         if file is None:
             raise OSError(ENOENT, os.strerror(ENOENT))
         return file
@@ -258,7 +259,7 @@ class Session(Generic[F]):
     async def _open_as(self, file: F, mode: int) -> F:
         """``file`` opened; it is taken over."""
         try:
-            opened = await _settle(self._files.open(file, mode))
+            opened = await settle(self._files.open(file, mode))
         except BaseException:
             self._files.clunk(file)
             raise
@@ -276,7 +277,7 @@ class Session(Generic[F]):
                 return node, d
         file = await self._walk(parent, name)
         try:
-            d = await _settle(self._files.stat(file))
+            d = await settle(self._files.stat(file))
         except BaseException:
             self._files.clunk(file)
             raise
@@ -285,7 +286,7 @@ class Session(Generic[F]):
     async def _still(self, node: Node[F], name: str) -> Dir | None:
         """What a known file is, if it is there and still called ``name``."""
         try:
-            d = await _settle(self._files.stat(node.file))
+            d = await settle(self._files.stat(node.file))
         except OSError:
             return None
         known = self._nodes.get(node.number) is node
@@ -333,11 +334,11 @@ class Session(Generic[F]):
 
     async def _stat_removed(self, node: Node[F], work: Soon[Dir]) -> Dir:
         try:
-            return await _settle(work)
+            return await settle(work)
         except OSError:
             if not node.handles:
                 raise
-            return await _settle(self._files.stat(next(iter(node.handles.values())).file))
+            return await settle(self._files.stat(next(iter(node.handles.values())).file))
 
     def _attr(self, d: Dir) -> bytes:
         """What the kernel wants to know of a file."""
@@ -386,7 +387,7 @@ class Session(Generic[F]):
         """A new file, open."""
         directory = await self._walk(parent)
         try:
-            made = await _settle(self._files.create(directory, name, perm, mode))
+            made = await settle(self._files.create(directory, name, perm, mode))
         except BaseException:
             self._files.clunk(directory)
             raise
@@ -430,7 +431,7 @@ class Session(Generic[F]):
         (name,) = abi.names_in(request, abi.BODY)
         file = await self._walk(parent, name)
         try:
-            await _settle(self._files.remove(file))
+            await settle(self._files.remove(file))
         finally:
             self._files.clunk(file)
         self._names.pop((parent.number, name), None)
@@ -456,12 +457,12 @@ class Session(Generic[F]):
         change = Dir.dont_touch(name=new)
         try:
             try:
-                await _settle(self._files.wstat(file, change))
+                await settle(self._files.wstat(file, change))
             except OSError as e:
                 if not replace or number(e) != EEXIST:
                     raise
                 await self._make_room(parent, file, new)
-                await _settle(self._files.wstat(file, change))
+                await settle(self._files.wstat(file, change))
         finally:
             self._files.clunk(file)
         self._names.pop((newdir, new), None)
@@ -478,7 +479,7 @@ class Session(Generic[F]):
             if (target.qid.type ^ file.qid.type) & QTDIR:
                 wrong = EISDIR if target.qid.type & QTDIR else ENOTDIR
                 raise OSError(wrong, os.strerror(wrong))
-            await _settle(self._files.remove(target))
+            await settle(self._files.remove(target))
         finally:
             self._files.clunk(target)
 
@@ -497,7 +498,7 @@ class Session(Generic[F]):
         return self._attr_out(d) if type(d) is Dir else self._getattr_later(d)
 
     async def _getattr_later(self, d: Soon[Dir]) -> bytes:
-        return self._attr_out(await _settle(d))
+        return self._attr_out(await settle(d))
 
     async def _setattr(self, node: Node[F], request: memoryview) -> bytes:
         values = abi.SETATTR_IN.unpack_from(request, abi.BODY)
@@ -505,20 +506,20 @@ class Session(Generic[F]):
         handle = self._handles.get(fh) if valid & abi.FATTR_FH else None
         file = node.file if handle is None else handle.file
         try:
-            before = await _settle(self._files.stat(file))
+            before = await settle(self._files.stat(file))
         except OSError:
             if handle is not None or not node.handles:
                 raise
             file = next(iter(node.handles.values())).file  # it was removed, and is still open
-            before = await _settle(self._files.stat(file))
+            before = await settle(self._files.stat(file))
         change = self._change(valid, values, before)
         if change.touched():
             try:
-                await _settle(self._files.wstat(file, change))
+                await settle(self._files.wstat(file, change))
             except OSError:
                 if not truncated_already(change, before):
                     raise
-            before = await _settle(self._files.stat(file))
+            before = await settle(self._files.stat(file))
         return self._attr_out(before)
 
     def _change(self, valid: int, values: Sequence[int], d: Dir) -> Dir:
@@ -569,13 +570,13 @@ class Session(Generic[F]):
 
     async def _read_on(self, file: F, size: int, offset: int, first: Soon[Reply]) -> Reply:
         """A read that takes several messages; one that is too short would mean the end of a plain file."""
-        data: Reply = await _settle(first)
+        data: Reply = await settle(first)
         if not file.iounit <= len(data) < size:
             return data
-        d = await _settle(self._files.stat(file))
+        d = await settle(self._files.stat(file))
         out = bytearray(data)
         while len(out) < size and offset + len(out) < d.length:
-            piece: Reply = await _settle(self._files.read(file, size - len(out), offset + len(out)))
+            piece: Reply = await settle(self._files.read(file, size - len(out), offset + len(out)))
             if not piece:
                 break
             out += piece
@@ -592,11 +593,11 @@ class Session(Generic[F]):
         return abi.WRITE_OUT.pack(written, 0) if type(written) is int else self._written(written)
 
     async def _written(self, written: Soon[int]) -> bytes:
-        return abi.WRITE_OUT.pack(await _settle(written), 0)
+        return abi.WRITE_OUT.pack(await settle(written), 0)
 
     async def _append(self, file: F, data: memoryview) -> bytes:
         """The kernel's idea of where the end is may be old."""
-        d = await _settle(self._files.stat(file))
+        d = await settle(self._files.stat(file))
         return await self._written(self._files.write(file, data, d.length))
 
     async def _fsync(self, node: Node[F], request: memoryview) -> bytes:
@@ -604,7 +605,7 @@ class Session(Generic[F]):
         fh, _, _ = abi.FSYNC_IN.unpack_from(request, abi.BODY)
         file = self._handle(fh).file
         try:
-            await _settle(self._files.wstat(file, Dir.dont_touch()))
+            await settle(self._files.wstat(file, Dir.dont_touch()))
         except PermissionError:
             pass
         return b""
@@ -629,7 +630,7 @@ class Session(Generic[F]):
         above = self._nodes.get(handle.node.key[0], handle.node)
         found = {b".": handle.file.qid, b"..": above.file.qid}
         at = 0
-        while data := await _settle(self._files.read(handle.file, LISTING, at)):
+        while data := await settle(self._files.read(handle.file, LISTING, at)):
             at += len(data)
             for d in unpack_dirs(bytes(data)):
                 if d.name and "/" not in d.name and "\0" not in d.name:
@@ -640,11 +641,6 @@ class Session(Generic[F]):
 def _seconds(time: int) -> int:
     """A time of Linux, 64 bits with a sign, as 9P can tell it: from 1970 to 2106."""
     return min(max(time - (time >> 63 << 64), 0), 0xFFFFFFFE)  # one more would mean "as it is"
-
-
-async def _settle(value: Soon[T]) -> T:
-    """The value, waited for only if it has to be."""
-    return await value if type(value) is CoroutineType else cast(T, value)
 
 
 _REQUESTS: dict[int, Callable[[Any, Any, memoryview], Any]] = {
