@@ -70,8 +70,8 @@ class Content:
         end = min(offset + count, self.length)
         number, at = divmod(offset, CHUNK)
         chunk = self._chunks.get(number)
-        if chunk is not None and at + end - offset <= len(chunk) and end > offset:
-            return bytes(memoryview(chunk)[at : at + end - offset])  # no larger read needs two of them
+        if chunk is not None and offset < end and at + end - offset <= len(chunk):
+            return bytes(memoryview(chunk)[at : at + end - offset])  # in one chunk, as most reads are
         pieces = [self._piece(at, min(end, at - at % CHUNK + CHUNK)) for at in self._starts(offset, end)]
         return b"".join(pieces)
 

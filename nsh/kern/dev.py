@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, Path
+from nsh.kern.qidmap import BITS
 from nsh.p9.const import (
     DMDIR,
     OEXEC,
@@ -139,7 +140,7 @@ class File:
         """The Dir, packed, as the directory that it is in lists it; ``above``: see `Chan`."""
         d = self.stat(dev)
         if above:
-            d = d._replace(qid=d.qid._replace(path=above << 48 | d.qid.path))
+            d = d._replace(qid=d.qid._replace(path=above << BITS | d.qid.path))
         return d.pack()
 
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from nsh.kern.chan import Chan
     from nsh.kern.dev import Device
 
-_BITS = 48
-_MASK = (1 << _BITS) - 1
+BITS = 48
+"""Of a qid.path, those that its own server has; what stands above them says which tree it is of."""
+_MASK = (1 << BITS) - 1
 _TREES = 0xFFFF
 _SIZE = struct.Struct("<H")
 _PATH = struct.Struct("<Q")
@@ -42,11 +43,11 @@ class QidMap:
 
     def path(self, c: Chan, path: int) -> int:
         """What stands for ``path`` of the tree that ``c`` is in."""
-        number = self._number(c, path >> _BITS)
+        number = self._number(c, path >> BITS)
         if number < _TREES:
-            return number << _BITS | path & _MASK
+            return number << BITS | path & _MASK
         hashed = hash((self._secret, ord(c.dev.letter), c.instance, path))
-        return _TREES << _BITS | hashed & _MASK
+        return _TREES << BITS | hashed & _MASK
 
     def _number(self, c: Chan, rest: int) -> int:
         """The number of this part of a tree; `_TREES` when there is none left for it."""
@@ -68,7 +69,7 @@ class QidMap:
         return d if qid is d.qid else d._replace(qid=qid)
 
     def _unique(self, c: Chan, qid: Qid) -> Qid:
-        if self._trees.get((c.dev, c.instance, qid.path >> _BITS)) == 0:
+        if self._trees.get((c.dev, c.instance, qid.path >> BITS)) == 0:
             return qid
         return Qid(qid.type, qid.vers, self.path(c, qid.path))
 
