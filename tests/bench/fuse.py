@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.bench.peers import programs
-from tests.bench.peers.program import Running
+from tests.bench.peers.program import Program, Running
 from tests.bench.table import Row, Target
 
 SECONDS = 0.3
@@ -58,7 +58,10 @@ LOADS: tuple[tuple[str, Call, str], ...] = (
 def bench(seconds: float = SECONDS, rounds: int = ROUNDS) -> Iterator[Row | str]:
     """Each load in turn on all mounts, ``rounds`` of ``seconds``; the medians."""
     with tempfile.TemporaryDirectory(prefix="nsh-bench-") as scratch, ExitStack() as stack:
-        mounts = {"memfs": stack.enter_context(_memfs(Path(scratch)))}
+        mounts = {
+            "memfs": stack.enter_context(_memfs(Path(scratch))),
+            "9pfuse over memfs": stack.enter_context(_served(Path(scratch))),
+        }
         peers = stack.enter_context(_peers(Path(scratch)))
         if not peers:
             yield "not here: plan9port's 9pfuse"
@@ -117,6 +120,22 @@ def _memfs(scratch: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def _served(scratch: Path) -> Iterator[Path]:
+    """A memfs that another nsh exports, mounted by our 9pfuse."""
+    where = scratch / "served"
+    where.mkdir()
+    server = programs.empty()
+    with Running([server]), _running(_ours(server, where), where):
+        yield where / "file"
+
+
+def _ours(server: Program, where: Path) -> list[str]:
+    """Our 9pfuse, in the foreground."""
+    address = server.address.replace("unix:", "unix!")
+    return [sys.executable, "-P", "-m", "nsh", "9pfuse", "-f", address, str(where)]
+
+
+@contextmanager
 def _peers(scratch: Path) -> Iterator[dict[str, Path]]:
     """plan9port's ramfs, mounted by its 9pfuse and by ours; nothing where it is not installed."""
     plan9 = os.environ.get("PLAN9", "/usr/local/plan9")
@@ -129,13 +148,12 @@ def _peers(scratch: Path) -> Iterator[dict[str, Path]]:
         yield {}
         return
     address = server.address.replace(":", "!")
-    ours = [sys.executable, "-P", "-m", "nsh", "9pfuse", "-f", address, str(two)]
     with Running([server]):
         subprocess.run(
             [theirs, "-A", "0", address, str(one)], env={**os.environ, **server.environ}, check=True
         )
         try:
-            with _running(ours, two):
+            with _running(_ours(server, two), two):
                 yield {"9pfuse over ramfs": two / "ours", YARDSTICK: one / "theirs"}
         finally:
             subprocess.run(["fusermount3", "-u", "-z", str(one)], check=False)

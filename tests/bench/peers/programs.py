@@ -35,6 +35,10 @@ memfs /n/mem
 cp -r {tree}/d /n/mem
 styxlisten -As tcp!{where} export /n/mem
 """
+_EMPTY = """
+memfs /n/mem
+styxlisten -As tcp!{where} export /n/mem
+"""
 _BOUND = """
 memfs /n/mem; memfs /n/a; memfs /n/b
 cp {tree}/d/file /n/a
@@ -83,6 +87,11 @@ def stream(size: int) -> Program:
 def bare(tree: Path, uvloop: bool = False) -> Program:
     """Ours: nsh with a memfs, exported."""
     return _nsh("memfs", _BARE, tree, uvloop)._replace(optional=uvloop)
+
+
+def empty() -> Program:
+    """Ours: nsh with a memfs that has no files yet, exported."""
+    return _nsh("memfs", _EMPTY, Path())
 
 
 def bound(tree: Path) -> Program:
