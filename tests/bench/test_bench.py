@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as program
-from tests.bench import fuse, namespace, ninep
+from tests.bench import fuse, namespace, ninep, taskfs
 from tests.bench.table import Row, Target, heading, line, side_by_side
 
 
@@ -38,6 +38,15 @@ def test_a_mount_is_measured() -> None:
     rows = [row for row in fuse.bench(seconds=0.02, rounds=1) if isinstance(row, Row)]
     for what, _, _ in fuse.LOADS:
         assert next(row for row in rows if row.what == f"{what}: memfs").figure > 0
+
+
+def test_taskfs_is_measured_beside_asyncio() -> None:
+    found = taskfs.bench(numbers=(2,), rounds=1, tree=(1, 2), large=1 << 20, broadcast=1 << 18, sessions=20)
+    rows = {(row.what, row.yardstick): row for row in found if isinstance(row, Row)}
+    for where in ("here", "3 hosts", "2 hosts in a tree"):
+        assert rows[f"2 tasks, {where}", "asyncio"].figure > 0
+    assert rows["100 MB through cat, over 9P", "asyncio"].figure > 0
+    assert rows["an idle session", "promised"].figure > 0
 
 
 def test_without_a_c_compiler_the_load_cannot_be_made(
@@ -98,4 +107,4 @@ def test_a_missed_target_is_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_bench_that_is_not_there_is_named_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["nonsense"]) == program.main([]) == 2
-    assert "usage: scripts/bench 9p|fuse|namespace" in capsys.readouterr().err
+    assert "usage: scripts/bench 9p|fuse|namespace|taskfs" in capsys.readouterr().err

@@ -1,0 +1,337 @@
+"""What taskfs costs: a command on many resources, beside plain asyncio and the tools that do the same.
+
+Each figure is the time from ``clone`` to the last byte of output and the end of the session, in an nsh that
+runs, as a user's does. The yardsticks run in the same process, the tools as the programs that they are,
+with their own start-up: that is how their users meet them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from tests.bench.table import Row, Target
+from tests.taskfs.host import mount
+from tests.taskfs.world import World, world
+
+NUMBERS = (1, 4, 16, 64, 256, 1024)
+COMMAND = "hostname"
+HOSTS = 3
+TREE = (8, 8)
+"""Hosts of the first level of the tree, and hosts below each of them."""
+ROUNDS = 5
+LARGE = 100 << 20
+"""Bytes that go through one task."""
+BROADCAST, CHILDREN = 10 << 20, 16
+PIECE = 1 << 16
+SESSIONS = 1000
+"""Idle sessions that are weighed."""
+QUICK = 256
+"""Up to so many tasks the factor to asyncio is promised; with more the tools alone count."""
+
+Work = Callable[[], Awaitable[object]]
+
+
+def bench(
+    numbers: Sequence[int] = NUMBERS,
+    rounds: int = ROUNDS,
+    tree: tuple[int, int] = TREE,
+    large: int = LARGE,
+    broadcast: int = BROADCAST,
+    sessions: int = SESSIONS,
+) -> Iterator[Row | str]:
+    """Tasks by number, here and on hosts; bytes through tasks; memory."""
+    for name in TOOLS:
+        if shutil.which(name) is None:
+            yield f"not here: {name}"
+    rows: list[Row] = []
+    asyncio.run(_all(rows, numbers, rounds, tree, large, broadcast, sessions))
+    yield from rows
+
+
+async def _all(
+    rows: list[Row],
+    numbers: Sequence[int],
+    rounds: int,
+    tree: tuple[int, int],
+    large: int,
+    broadcast: int,
+    sessions: int,
+) -> None:
+    async with world() as w:
+        rows.append(await _memory(w, sessions))
+        rows += await _here(w, numbers, rounds)
+        rows += await _bytes(w, large, broadcast, rounds)
+    async with world() as w, _hosts(w, (HOSTS, 0)):
+        await _run(w, HOSTS)
+        rows += await _over_9p(w, f"{HOSTS} hosts", numbers, rounds, Target("ratio", most=3))
+        rows.append(
+            await _stream(w, "100 MB through cat, over 9P", large, rounds, Target("figure", least=60))
+        )
+    async with world() as w, _hosts(w, tree):
+        level, below = tree
+        rows += await _over_9p(w, f"{level * below} hosts in a tree", [level * below], rounds, None, tree)
+
+
+# --- many tasks ----------------------------------------------------------------------------------
+
+
+async def _here(w: World, numbers: Sequence[int], rounds: int) -> list[Row]:
+    rows = []
+    for n in numbers:
+        works: dict[str, Work] = {
+            "taskfs": partial(_run, w, n),
+            "asyncio": partial(_asyncio, n),
+            "posix_spawn": partial(asyncio.to_thread, _posix_spawn, n),
+        }
+        for name, argv in TOOLS.items():
+            if shutil.which(name) is not None:
+                command = argv.format(n=n, jobs=min(n, JOBS))
+                works[name] = partial(asyncio.to_thread, _tool, command)
+        found = await _in_turn(works, rounds)
+        for name, seconds in found.items():
+            if name != "taskfs":
+                target = _target(n, name)
+                rows.append(Row(f"{n} tasks, here", found["taskfs"], name, seconds, "ms", target))
+    return rows
+
+
+def _target(n: int, name: str) -> Target | None:
+    if name == "asyncio":
+        return Target("ratio", most=2) if n <= QUICK else None
+    return Target("ratio", most=1) if name in TOOLS and n >= 4 else None
+
+
+async def _over_9p(
+    w: World,
+    where: str,
+    numbers: Sequence[int],
+    rounds: int,
+    target: Target | None,
+    tree: tuple[int, int] | None = None,
+) -> list[Row]:
+    rows = []
+    for n in numbers:
+        works: dict[str, Work] = {
+            "taskfs": partial(_run, w, n, tree),
+            "asyncio": partial(_asyncio, n),
+        }
+        found = await _in_turn(works, rounds)
+        wanted = target if n <= QUICK else None
+        rows.append(Row(f"{n} tasks, {where}", found["taskfs"], "asyncio", found["asyncio"], "ms", wanted))
+    return rows
+
+
+async def _in_turn(works: dict[str, Work], rounds: int) -> dict[str, float]:
+    """The median of the seconds that each takes, when it has been done before."""
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(rounds + 1):
+        for name, work in works.items():
+            start = time.perf_counter()
+            await work()
+            if turn:
+                found[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+async def _run(w: World, n: int, tree: tuple[int, int] | None = None) -> None:
+    """The session of the seed: reserve, exec, read all, release."""
+    session = await w.clone()
+    if tree is None:
+        await w.echo(f"res {n}", f"{session}/ctl")
+    else:
+        level, below = tree
+        await w.echo(f"res {level}", f"{session}/ctl")
+        await asyncio.gather(*(w.echo(f"res {below}", f"{session}/{i}/ctl") for i in range(level)))
+    await w.echo(f"exec {COMMAND}", f"{session}/ctl")
+    output = await w.p.readfile(f"{session}/stdout")
+    if output.count(b"\n") != n:
+        raise SystemExit(f"taskfs: {len(output.splitlines())} lines of {n} tasks")
+    await w.echo("release", f"{session}/ctl")
+
+
+async def _asyncio(n: int) -> None:
+    """What a programmer would write with asyncio."""
+
+    async def one() -> bytes:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(COMMAND, stdin=pipe, stdout=pipe, stderr=pipe)
+        output, _ = await process.communicate()
+        return output
+
+    await asyncio.gather(*(one() for _ in range(n)))
+
+
+def _posix_spawn(n: int) -> None:
+    """The least that starting n programs and reading their output can cost, one after the other."""
+    started = []
+    for _ in range(n):
+        out, end = os.pipe()
+        actions = [(os.POSIX_SPAWN_DUP2, end, 1)]
+        started.append((os.posix_spawnp(COMMAND, [COMMAND], os.environ, file_actions=actions), out))
+        os.close(end)
+    for pid, out in started:
+        while os.read(out, PIECE):
+            pass
+        os.close(out)
+        os.waitpid(pid, 0)
+
+
+JOBS = 200
+"""As many as GNU parallel runs at once without asking for more slots."""
+TOOLS = {
+    "xargs": "seq {n} | xargs -P {n} -I N " + COMMAND,
+    "pdsh": "pdsh -R exec -f {n} -w 'n[1-{n}]' " + COMMAND,
+    "clush": "clush -R exec -f {n} -w 'n[1-{n}]' " + COMMAND,
+    "parallel": "seq {n} | parallel -j {jobs} " + COMMAND + " '#'{{}}",
+}
+"""The tools, each with what makes it run n times the same on this machine."""
+
+
+def _tool(command: str) -> None:
+    subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+
+
+# --- bytes ---------------------------------------------------------------------------------------
+
+
+async def _bytes(w: World, large: int, broadcast: int, rounds: int) -> list[Row]:
+    through: dict[str, Work] = {"taskfs": partial(_cat, w, 0, large), "asyncio": partial(_pipe, 1, large)}
+    one = await _in_turn(through, rounds)
+    many: dict[str, Work] = {
+        "taskfs": partial(_cat, w, CHILDREN, broadcast),
+        "asyncio": partial(_pipe, CHILDREN, broadcast),
+    }
+    all_ = await _in_turn(many, rounds)
+    speed = [large / seconds / 1e6 for seconds in (one["taskfs"], one["asyncio"])]
+    return [
+        Row("100 MB through cat, here", speed[0], "asyncio", speed[1], "MB/s", Target("ratio", least=0.5)),
+        Row(
+            f"10 MB to {CHILDREN} tasks",
+            *(all_["taskfs"], "asyncio", all_["asyncio"], "ms"),
+            Target("ratio", most=3),
+        ),
+    ]
+
+
+async def _stream(w: World, what: str, large: int, rounds: int, target: Target) -> Row:
+    works: dict[str, Work] = {"taskfs": partial(_cat, w, 1, large), "asyncio": partial(_pipe, 1, large)}
+    found = await _in_turn(works, rounds)
+    rates = [large / found[name] / 1e6 for name in ("taskfs", "asyncio")]
+    return Row(what, rates[0], "asyncio", rates[1], "MB/s", target)
+
+
+async def _cat(w: World, n: int, size: int) -> None:
+    """Write ``size`` bytes to a session that runs cat on n resources, and read what comes back."""
+    session = await w.clone()
+    if n:
+        await w.echo(f"res {n}", f"{session}/ctl")
+    await w.echo("exec cat", f"{session}/ctl")
+
+    async def fill() -> None:
+        fd = await w.p.open(f"{session}/stdin", 1)
+        piece = bytes(PIECE)
+        for _ in range(size // PIECE):
+            await w.p.write(fd, piece)
+        w.p.close(fd)
+
+    writer = asyncio.create_task(fill())
+    fd = await w.p.open(f"{session}/stdout", 0)
+    left = size // PIECE * PIECE * max(n, 1)
+    while data := await w.p.read(fd, 1 << 18):
+        left -= len(data)
+    w.p.close(fd)
+    await writer
+    if left:
+        raise SystemExit(f"taskfs: {left} bytes are missing")
+    await w.echo("release", f"{session}/ctl")
+
+
+async def _pipe(n: int, size: int) -> None:
+    """The same with n asyncio subprocesses."""
+    pipe = asyncio.subprocess.PIPE
+    processes = [
+        await asyncio.create_subprocess_exec("cat", stdin=pipe, stdout=pipe, limit=1 << 18) for _ in range(n)
+    ]
+
+    async def fill() -> None:
+        piece = bytes(PIECE)
+        for _ in range(size // PIECE):
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write(piece)
+            for process in processes:
+                assert process.stdin is not None
+                await process.stdin.drain()
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.close()
+
+    async def drain(process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        while await process.stdout.read(1 << 18):
+            pass
+        await process.wait()
+
+    await asyncio.gather(fill(), *(drain(process) for process in processes))
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+
+async def _memory(w: World, sessions: int) -> Row:
+    """Bytes of an idle session, beside those that are promised."""
+    await w.echo("release", f"{await w.clone()}/ctl")
+    gc.collect()
+    before = _resident()
+    names = [await w.clone() for _ in range(sessions)]
+    each = (_resident() - before) / sessions
+    for name in names:
+        await w.echo("release", f"{name}/ctl")
+    return Row("an idle session", each / 1024, "promised", 100, "KiB", Target("ratio", most=1))
+
+
+def _resident() -> int:
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+# --- hosts ---------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _hosts(w: World, tree: tuple[int, int]) -> AsyncIterator[None]:
+    """So many hosts, each a program with so many hosts below it, mounted under /remote."""
+    level, below = tree
+    async with AsyncExitStack() as stack:
+        ports = await asyncio.gather(*(stack.enter_async_context(_host([])) for _ in range(level * below)))
+        for i in range(level):
+            mounts = [f"h{j}={port}" for j, port in enumerate(ports[i * below : (i + 1) * below])]
+            await mount(w.p, f"host{i}", await stack.enter_async_context(_host(mounts)))
+        yield
+
+
+@asynccontextmanager
+async def _host(mounts: list[str]) -> AsyncIterator[int]:
+    with tempfile.TemporaryDirectory(prefix="nsh-bench-") as directory:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "tests.taskfs.host", directory, *mounts),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            yield int(await process.stdout.readline())
+        finally:
+            process.stdin.close()
+            await process.wait()
