@@ -33,10 +33,11 @@ KEEPIDLE, KEEPINTERVAL, KEEPCOUNT = 30, 10, 3
 """After so many seconds of silence a TCP peer is probed, so often; a dead one is found in a minute."""
 
 
-bytearray(1 << 24)
-"""Made and dropped: glibc notes the size of the largest block that was given back, and from then on
-takes smaller ones from its heap. Otherwise each message of 1 MiB is new memory, mapped, filled page by page
-by the kernel, and unmapped, which costs five times as much as what is done with it."""
+bytes(1 << 24)
+"""Made and dropped, without a page of it being touched: glibc notes the size of the largest block that was
+given back, and from then on takes smaller ones from its heap. Otherwise each message of 1 MiB is new memory,
+mapped, filled page by page by the kernel, and unmapped, which costs five times as much as what is done with
+it."""
 
 
 class Conn(asyncio.Protocol):
