@@ -11,7 +11,6 @@ lark is imported when the first file is read. Nothing here knows which file is r
 from __future__ import annotations
 
 import functools
-import getpass
 import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,26 +58,13 @@ class Command(NamedTuple):
         return sum(bit for letter, bit in _FLAGS.items() if letter in self.flags)
 
 
-def chosen(path: str | None) -> list[Command] | None:
-    """The commands of the file ``path``, or else of the user's own; None if that does not exist.
-
-    The user's own is ~/.config/nsh/namespace. Errors: `FileFormatError`.
-    """
-    if path is None:
-        base = os.environ.get("XDG_CONFIG_HOME", "")
-        if not os.path.isabs(base):  # also the answer of the XDG specification to a relative one
-            base = os.path.expanduser("~/.config")
-        path = os.path.join(base, "nsh", "namespace")
-        if not os.path.exists(path):
-            return None
-    return load(path)
-
-
 def environment(name: str) -> str | None:
     """A variable of the host's environment; home and user are known in any case."""
     if name == "home":
         return os.path.expanduser("~")
     if name == "user":
+        import getpass
+
         return getpass.getuser()
     return os.environ.get(name)
 

@@ -1,7 +1,8 @@
 """TaskDevice: the device `#T`. It has one directory, remote, with a clone file and the sessions.
 
 Here are the table of sessions and what the owner of this host may see of it. What a session does is in
-`session`, which is imported with the first one: every nsh has this device, few use it.
+`session`, which is imported with the first one, as is all that only sessions need: every nsh has this
+device, few use it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from nsh.kern.chan import Chan, Maybe, Path
 from nsh.kern.dev import Device, Directory, File, Text, up
 from nsh.kern.namec import quote
 from taskfs.descriptors import more_files
-from taskfs.guard import Guard
-from taskfs.owner import ATONCE, Owner, Turn
 
 if TYPE_CHECKING:
     from nsh.kern.proc import Proc, System
+    from taskfs.guard import Guard
     from taskfs.hosts import Hosts
+    from taskfs.owner import Owner
     from taskfs.session import Session
 
 _ARCHS = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "i386": "386"}
@@ -39,10 +40,7 @@ class TaskDevice(Device):
         super().__init__(system)
         more_files()
         self.home = os.getcwd()
-        self.guard = Guard()
         self._boot = next(iter(system.procs.values()), None)
-        if self._boot is not None:
-            self._boot.atexit(self.guard.unwanted)
         self.sessions: dict[int, Session] = {}
         self._free: list[int] = []
         self._owners: dict[Proc, Owner] = {}
@@ -55,6 +53,16 @@ class TaskDevice(Device):
 
     def tree(self) -> Directory:
         return Directory("#T", self._remote)
+
+    @cached_property
+    def guard(self) -> Guard:
+        """The helper that ends what we leave running should we die."""
+        from taskfs.guard import Guard
+
+        guard = Guard()
+        if self._boot is not None:
+            self._boot.atexit(guard.unwanted)
+        return guard
 
     @cached_property
     def hosts(self) -> Hosts:
@@ -83,6 +91,8 @@ class TaskDevice(Device):
 
     def _owner(self, leader: Proc) -> Owner:
         """What belongs to ``leader``, and is released when that ends."""
+        from taskfs.owner import Owner
+
         owner = self._owners.get(leader)
         if owner is None:
             owner = self._owners[leader] = Owner()
@@ -91,6 +101,8 @@ class TaskDevice(Device):
 
     def _left(self, leader: Proc) -> None:
         """The leader has ended: release what it had, some of it at once, the rest in the background."""
+        from taskfs.owner import ATONCE
+
         owner = self._owners.pop(leader)
         for _ in range(min(ATONCE, len(owner))):
             if owner:
@@ -100,6 +112,8 @@ class TaskDevice(Device):
 
     def detached(self, user: str) -> Owner:
         """What ``user`` has detached."""
+        from taskfs.owner import Owner
+
         return self._detached.setdefault(user, Owner())
 
     def forget(self, session: Session) -> None:
@@ -165,6 +179,8 @@ class TaskDevice(Device):
 
 
 async def _release_all(owner: Owner) -> None:
+    from taskfs.owner import Turn
+
     turn = Turn()
     while owner:
         await turn.give()

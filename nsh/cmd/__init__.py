@@ -9,6 +9,7 @@ status. A module's docstring is its summary; the manual page has the rest.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -37,11 +38,10 @@ class Fail(errors.P9Error):
 
 def names() -> list[str]:
     """The names of all commands, sorted."""
-    import pkgutil
-
     spelled = {module: name for name, module in _SPELLED.items()}
-    found = (m.name for m in pkgutil.iter_modules(__path__) if m.name not in _NOT_COMMANDS)
-    return sorted(spelled.get(name, name.rstrip("_")) for name in found)
+    files = os.listdir(os.path.dirname(__file__))
+    found = (file.removesuffix(".py") for file in files if file.endswith(".py") and file != "__init__.py")
+    return sorted(spelled.get(name, name.rstrip("_")) for name in found if name not in _NOT_COMMANDS)
 
 
 def find(name: str) -> Main:

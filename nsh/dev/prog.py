@@ -17,9 +17,8 @@ from nsh.kern.chan import Chan, Maybe
 from nsh.kern.ctlmsg import parse
 from nsh.kern.dev import Ctl, Device, Directory, File, Text, access_needed, check_permission, up
 from nsh.kern.proc import Proc, System
-from nsh.kern.recipe import recipe
 
-_decimal = re.compile("0|[1-9][0-9]{0,17}")
+_DECIMAL = "0|[1-9][0-9]{0,17}"
 
 
 def state(p: Proc) -> str:
@@ -76,6 +75,8 @@ class Process(Directory):
         return made
 
     def _ns(self) -> str:
+        from nsh.kern.recipe import recipe
+
         return "".join(line + "\n" for line in recipe(self._proc))
 
     def _status(self) -> str:
@@ -111,7 +112,7 @@ class Processes(Directory):
         return node
 
     def lookup(self, name: str) -> File:
-        p = self._system.find(int(name)) if _decimal.fullmatch(name) else None
+        p = self._system.find(int(name)) if re.fullmatch(_DECIMAL, name) else None
         if p is None:
             raise errors.Enonexist()
         return self._node(p)

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from nsh import errors
 from nsh.kern.namec import quote
 
-_WORD = re.compile(r"(?:[^\s']|'(?:[^']|'')*(?:'|$))+")
-_QUOTED = re.compile(r"'((?:[^']|'')*)(?:'|$)")
+_WORD = r"(?:[^\s']|'(?:[^']|'')*(?:'|$))+"
+_QUOTED = r"'((?:[^']|'')*)(?:'|$)"
 
 
 def words(text: str) -> list[str]:
     """The words of a message. A quote that is not closed reaches to the end."""
-    return [_QUOTED.sub(lambda m: m[1].replace("''", "'"), word) for word in _WORD.findall(text)]
+    return [re.sub(_QUOTED, lambda m: m[1].replace("''", "'"), word) for word in re.findall(_WORD, text)]
 
 
 def parse(text: str, table: Mapping[str, int]) -> list[str]:

@@ -10,12 +10,14 @@
     unix/...         the same, for unix sockets; an address is a path
 
 So who has another machine's `#I` in its name space calls, and is called, from there. A connection is hung
-up when its last file is closed. The sockets are the business of `nsh.net.dial` and `nsh.net.conn`.
+up when its last file is closed. The sockets are the business of `nsh.net.dial` and `nsh.net.conn`, which are
+imported with the first connection: every nsh has this device, few use it.
 """
 
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from typing import TYPE_CHECKING
 
 from nsh import errors
 from nsh.errors import P9Error
@@ -23,9 +25,11 @@ from nsh.kern.chan import Chan, Maybe, Path
 from nsh.kern.ctlmsg import parse
 from nsh.kern.dev import Device, Directory, File, Text, up
 from nsh.kern.proc import System
-from nsh.net.conn import Conn
-from nsh.net.dial import Address, Listener, address, announce, connect, is_local
 from nsh.p9.const import ORDWR
+
+if TYPE_CHECKING:
+    from nsh.net.conn import Conn
+    from nsh.net.dial import Address, Listener
 
 _WORDS = {"connect": 0, "announce": 0, "hangup": 1, "keepalive": 0}
 _NOWHERE = "::!0"
@@ -142,6 +146,8 @@ class Conversation(Directory):
 
     async def control(self, text: str) -> None:
         """Do a control message. Errors: those of `parse`, of the host's network, `Einuse`."""
+        from nsh.net.dial import announce, connect
+
         word, *args = parse(text, _WORDS)
         match word:
             case "connect":
@@ -163,6 +169,8 @@ class Conversation(Directory):
 
     def _address(self, word: str, args: list[str]) -> Address:
         """The address of a control message; one to announce may be the port alone."""
+        from nsh.net.dial import Address
+
         if len(args) != 1:
             raise P9Error(f"bad args to {word}")
         if self._network.name == "unix":
@@ -248,6 +256,8 @@ class NetDevice(Device):
         return conn
 
     def redial(self, c: Chan) -> tuple[str, str] | None:
+        from nsh.net.dial import address, is_local
+
         if not isinstance(c.aux, Data):
             return None
         text = c.aux.conn.address

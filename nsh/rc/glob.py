@@ -22,7 +22,7 @@ __all__ = ["MARK", "active", "expand", "mark", "match", "unmark"]
 MARK = "\ud800"
 
 _special = re.compile(r"[*?[]")
-_character = re.compile(f"{MARK}([*?[])|([^{MARK}])", re.DOTALL)
+_CHARACTER = f"(?s){MARK}([*?[])|([^{MARK}])"
 _NEVER = "(?!)"
 
 
@@ -94,7 +94,7 @@ def _compile(pattern: str) -> Callable[[str], re.Match[str] | None]:
     After a ``*`` the first place where the rest up to the next ``*`` fits is as good as any later one,
     so it is found once and not reconsidered: that is what the atomic group says.
     """
-    chars = [(m[1] or m[2], m[1] is not None) for m in _character.finditer(pattern)]
+    chars = [(m[1] or m[2], m[1] is not None) for m in re.finditer(_CHARACTER, pattern)]
     pieces = [""]
     pos = 0
     while pos < len(chars):

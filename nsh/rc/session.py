@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import os
 import signal
 from collections.abc import Coroutine
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nsh import nsfile
+from nsh import xdg
 from nsh.dev.bin import BinDevice
 from nsh.dev.bin import command as command_of
 from nsh.dev.cons import ConsDevice
@@ -30,6 +31,9 @@ from nsh.rc.parse import END, Parser, RcSyntaxError
 from nsh.rc.redir import about
 from nsh.rc.run import Shell, exit_number
 from nsh.rc.source import Lines, Read, command
+
+if TYPE_CHECKING:
+    from nsh import nsfile
 
 _NOTES = {
     "sigint": signal.SIGINT,
@@ -66,18 +70,34 @@ async def main(options: Options) -> int:
     from nsh.boot import NAMESPACE, boot
 
     try:
-        commands = nsfile.chosen(options.namespace)
+        commands = _namespace(options.namespace)
     except FileFormatError as e:
         os.write(2, f"nsh: {e}\n".encode("utf-8", "surrogateescape"))  # names keep their bytes
         if options.namespace is not None:
             return 1
         commands = None  # the user's own file is no reason to have no shell to mend it with
     p = await boot(namespace=NAMESPACE if commands is None else ())
+    gc.freeze()  # what there is now stays: no collection need look at it again
+    gc.enable()
     if "D" in options.flags:
         from nsh.kern.tap import trace
 
         trace(p.system)
     return await Session(p, options, commands).run()
+
+
+def _namespace(path: str | None) -> list[nsfile.Command] | None:
+    """The commands of the namespace file ``path``, or else of the user's own, None if there is none.
+
+    Errors: `FileFormatError`.
+    """
+    if path is None:
+        path = xdg.config("namespace")
+        if not os.path.exists(path):
+            return None
+    from nsh import nsfile
+
+    return nsfile.load(path)
 
 
 def connect(p: Proc) -> None:
@@ -182,6 +202,8 @@ class Session:
 
     async def _enter(self, commands: list[nsfile.Command]) -> None:
         """Make the name space, and stand where the host's program stands if nothing else was asked for."""
+        from nsh import nsfile
+
         p = self.shell.proc
         if not await nsfile.run(p, commands, lambda text: p.print(f"nsh: {text}\n", 2)):
             with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@
 
 Importing lark and letting it build the tables takes ten times as long as all the rest of a shell start. So
 the tables go, as plain lists and dictionaries, into a file below $XDG_CACHE_HOME/nsh, and lark is imported
-only when there is no such file, or one made from another grammar, lark or Python. The directory must be the
+only when there is no such file, or one made from another grammar or Python. The directory must be the
 user's own and closed to others; else nothing is read from it or written to it, and the tables are built in
 memory. The file is marshalled, which can hold data but not run code when it is read.
 
@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import marshal
 import os
-import re
 import stat
 import sys
-import zlib
-from importlib.machinery import PathFinder
+from binascii import crc32
 from typing import Any, NamedTuple
 
+from nsh import xdg
 from nsh.grammars import read as _grammar
 
 __all__ = ["Tables", "load"]
@@ -43,9 +42,9 @@ class Tables(NamedTuple):
 def load(name: str) -> Tables:
     """The tables of ``NAME.lark``."""
     grammar = _grammar(name)
-    key = f"{sys.implementation.cache_tag} lark {_lark_version()}\n{grammar}"
+    key = f"{sys.implementation.cache_tag}\n{grammar}"
     directory = _cache_directory()
-    path = directory and os.path.join(directory, f"{name}-{zlib.crc32(key.encode()):08x}.tables")
+    path = directory and os.path.join(directory, f"{name}-{crc32(key.encode()):08x}.tables")
     if path:
         try:
             with open(path, "rb") as file:
@@ -60,22 +59,9 @@ def load(name: str) -> Tables:
     return tables
 
 
-def _lark_version() -> str:
-    """The version of the lark that would be imported, read from its source: importing it is what costs."""
-    spec = PathFinder.find_spec("lark")
-    try:
-        with open(spec.origin if spec and spec.origin else "", encoding="utf-8") as file:
-            found = re.search(r"__version__.*?[\"'](.*?)[\"']", file.read())
-    except OSError:
-        return ""
-    return found[1] if found else ""
-
-
 def _cache_directory() -> str:
     """The directory of the tables, made if need be; '' when there is none that is private."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):  # also the answer of the XDG specification to a relative one
-        base = os.path.expanduser("~/.cache")
+    base = xdg.base("XDG_CACHE_HOME", ".cache")
     directory = os.path.join(base, "nsh")
     try:
         os.makedirs(base, mode=0o700, exist_ok=True)
