@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING, cast
 
@@ -93,6 +94,7 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _shell(options: Options, debug: bool) -> int:
     """Run the shell; what should not happen is told in one line, with ``debug`` in full."""
+    gc.disable()  # nothing is thrown away until the shell is there; the session enables it again
     import asyncio
 
     from nsh.rc.session import main as session
@@ -111,6 +113,8 @@ def _shell(options: Options, debug: bool) -> int:
             raise
         print(f"nsh: internal error: {type(e).__name__}: {e} (--debug tells more)", file=sys.stderr)
         return 1
+    finally:
+        gc.freeze()  # Python's last collection would take longer than all else that is left to do
 
 
 def _reserve_descriptors() -> None:

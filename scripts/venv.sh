@@ -72,6 +72,8 @@ install() {
 		printf '%s\n' "$output" >&2
 		complain "pip could not install what $top/pyproject.toml asks for (see above); is there a network?"
 	fi
+	# whoever starts nsh may not be able, or not want, to write what Python makes of its files
+	"$python" -m compileall -q "$top/nsh" "$top/taskfs" >/dev/null 2>&1
 	cp "$top/pyproject.toml" "$venv/installed" && cp "$top/pyproject.toml" "$stamp"
 }
 
