@@ -19,7 +19,7 @@ from nsh.cmd.files import (
     join,
     read_directory,
 )
-from nsh.dev.host import host_path
+from nsh.dev.host import ask
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
 from nsh.p9.const import DMDIR, OREAD, OWRITE
@@ -65,9 +65,8 @@ async def _stat(p: Proc, name: str) -> Dir | None:
 async def _endless(p: Proc, name: str) -> bool:
     """Is this a FIFO or a device of the host, as far as it can be told?"""
     try:
-        c = await namec(p, name, Access.ACCESS)
-        path = host_path(c)
-        return path is not None and not stat.S_ISREG(os.stat(path).st_mode)
+        status = await ask(await namec(p, name, Access.ACCESS), os.stat)
+        return status is not None and not stat.S_ISREG(status.st_mode)
     except OSError:
         return False
 

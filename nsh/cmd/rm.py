@@ -9,8 +9,7 @@ from typing import NamedTuple
 from nsh import errors
 from nsh.cmd.arg import parse
 from nsh.cmd.files import Complaints, Identity, compact, join, read_directory
-from nsh.dev.host import host_path
-from nsh.kern.chan import Chan
+from nsh.dev.host import ask
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
 from nsh.p9.stat import Dir
@@ -45,12 +44,6 @@ async def _is_directory(p: Proc, name: str) -> bool:
         return False
 
 
-def _is_link(c: Chan) -> bool:
-    """Has ``c`` the name of a symbolic link of the host?"""
-    path = host_path(c)
-    return path is not None and os.path.islink(path)
-
-
 class Removal:
     """Removes things, and counts what could not be removed."""
 
@@ -80,7 +73,7 @@ class Removal:
             c = await namec(self._p, name, Access.ACCESS)
         except OSError:
             return False
-        return c.dev is not self._p.system.device("M") and not _is_link(c)
+        return c.dev is not self._p.system.device("M") and not await ask(c, os.path.islink)
 
     async def complain(self, name: str, error: object) -> None:
         if not self._quiet:

@@ -196,7 +196,7 @@ class Files:
         except P9Error:
             return False
         if isinstance(c.aux, HostFd):
-            return os.isatty(c.aux.fd)
+            return not c.dev.seekable(c) and os.isatty(c.aux.fd)
         return str(c.path) == "#c/cons" or str(c.path).endswith("/dev/cons")
 
     async def older(self, name: str, age: int) -> bool:

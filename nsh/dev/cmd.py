@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nsh import errors
-from nsh.dev.host import OpenFile
+from nsh.dev.openfile import OpenFile
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
 from nsh.kern.ctlmsg import parse

@@ -22,15 +22,18 @@ import contextlib
 import errno
 import functools
 import os
-import select
 import stat as unix
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from nsh import errors
+from nsh.dev import libc
 from nsh.dev.hostid import HostQids, Node, Nodes
-from nsh.kern.chan import Chan, Maybe
+from nsh.dev.hostmounts import Mounts
+from nsh.dev.openfile import OpenFile
+from nsh.dev.patience import Patience, Place, in_background, may_wait, patiently
+from nsh.kern.chan import Chan, Maybe, settle
 from nsh.kern.dev import AEXEC, AWRITE, Device, DirReader, access_needed, check_permission
 from nsh.kern.proc import System
 from nsh.p9.const import DMDIR, OEXEC, ORCLOSE, ORDWR, OREAD, OTRUNC, OWRITE, QTDIR
@@ -43,11 +46,10 @@ _KEPT = DMDIR | 0o777
 _SHOWN = {c: 0x2400 + c for c in range(0x20)} | {0x7F: 0x2421}
 """The symbol, as Unicode has it, that stands for each control character in a name."""
 _MEANT = {symbol: c for c, symbol in _SHOWN.items() if c}
-_END = (1 << 63) - 1
-"""Where the host's offsets end."""
 
-P = ParamSpec("P")
 T = TypeVar("T")
+M = TypeVar("M", bound=Callable[..., Any])
+_LATEST = 0xFFFFFFFE
 RETRY = 0.05
 """Seconds between two attempts to open a FIFO for writing that nobody reads yet."""
 
@@ -55,6 +57,14 @@ RETRY = 0.05
 def host_path(c: Chan) -> str | None:
     """The name on the host of the file ``c``, None if it is not a host file."""
     return c.aux.node.path if isinstance(c.dev, HostDevice) else None
+
+
+async def ask(c: Chan, question: Callable[[str], T]) -> T | None:
+    """What ``question`` says of the name on the host of the file ``c``, None if it is not a host file.
+
+    Errors: those of the question.
+    """
+    return await c.dev.ask(question, c.aux.node.path) if isinstance(c.dev, HostDevice) else None
 
 
 @functools.cache
@@ -88,16 +98,6 @@ def _group_number(name: str) -> int:
         raise errors.P9Error("unknown user or group id") from None
 
 
-def _status(file: str | int) -> os.stat_result:
-    """The state of a file; a link that leads nowhere, or in a circle, stands for itself."""
-    try:
-        return os.stat(file)
-    except OSError as e:
-        if e.errno not in (errno.ENOENT, errno.ELOOP):
-            raise
-        return os.stat(file, follow_symlinks=False)
-
-
 def _shown(name: str) -> str:
     """A name of the host as a name in 9P."""
     return name if name.isprintable() else name.translate(_SHOWN)
@@ -119,123 +119,18 @@ def _check_mode(mode: int) -> None:
         raise errors.P9Error("mode not supported: the host keeps permissions only")
 
 
-class OpenFile:
-    """An open descriptor of the host, with the ways to read and write it that never hold up the loop."""
-
-    def __init__(self, fd: int, mode: int) -> None:
-        self.fd = fd
-        self.regular = unix.S_ISREG(mode)
-        self._fifo = unix.S_ISFIFO(mode)
-        self._nowait = True
-        self._users = 1
-        self._reading = asyncio.Lock()
-        self._writing = asyncio.Lock()
-
-    def close(self) -> None:
-        """Give up the descriptor; it is closed when no thread uses it any more."""
-        self._users -= 1
-        if self._users == 0:
-            os.close(self.fd)
-
-    # --- regular files -------------------------------------------------------------------------
-
-    def read_at(self, count: int, offset: int) -> Maybe[bytes]:
-        """Bytes of a regular file: at once if they are in memory, else by a thread."""
-        size = os.fstat(self.fd).st_size
-        count = min(count, _END - offset)
-        if count <= 0:
-            return b""
-        if not size:  # a file of /proc, say, that is as long as it turns out to be
-            return os.pread(self.fd, count, offset)
-        count = min(count, size - offset)
-        if count <= 0:
-            return b""
-        if self._nowait:
-            buffer = bytearray(count)
-            try:
-                done = os.preadv(self.fd, [buffer], offset, os.RWF_NOWAIT)
-                if done == count:
-                    return bytes(buffer)
-            except BlockingIOError:
-                pass
-            except OSError as e:
-                if e.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                    raise
-                self._nowait = False
-        return self._pread_in_thread(count, offset)
-
-    @contextlib.contextmanager
-    def _in_use(self) -> Iterator[None]:
-        """Keep the descriptor open, so that its number cannot come to mean another file."""
-        self._users += 1
-        try:
-            yield
-        finally:
-            self.close()
-
-    async def _pread_in_thread(self, count: int, offset: int) -> bytes:
-        self._users += 1
-        running = asyncio.get_running_loop().run_in_executor(None, os.pread, self.fd, count, offset)
-        running.add_done_callback(self._thread_done)
-        # the thread goes on when the reader is cancelled, and must find its descriptor open
-        return await asyncio.shield(running)
-
-    def _thread_done(self, running: asyncio.Future[bytes]) -> None:
-        if not running.cancelled():
-            running.exception()  # seen here, in case that nobody waits for it any more
-        self.close()
-
-    # --- what has no offsets -------------------------------------------------------------------
-
-    async def read(self, count: int) -> bytes:
-        """The next bytes of a FIFO or a device, once there are some."""
-        with self._in_use():
-            async with self._reading:
-                if self._fifo and not self._ready(select.POLLIN | select.POLLHUP):
-                    await self._wait("reader")  # without a writer a read would not wait
-                while True:
-                    try:
-                        return os.read(self.fd, count)
-                    except BlockingIOError:
-                        await self._wait("reader")
-
-    async def write(self, data: bytes) -> int:
-        """Write to a FIFO or a device as much as it takes at once; waits until it takes something."""
-        with self._in_use():
-            async with self._writing:
-                while True:
-                    try:
-                        return os.write(self.fd, data)
-                    except BlockingIOError:
-                        await self._wait("writer")
-
-    def _ready(self, events: int) -> bool:
-        poll = select.poll()
-        poll.register(self.fd, events)
-        return bool(poll.poll(0))
-
-    async def _wait(self, as_what: str) -> None:
-        """Wait, as "reader" or "writer", until the descriptor is ready."""
-        loop = asyncio.get_running_loop()
-        ready: asyncio.Event = asyncio.Event()
-        fd = os.dup(self.fd)  # the loop has room for one reader and one writer of a number
-        getattr(loop, f"add_{as_what}")(fd, ready.set)
-        try:
-            await ready.wait()
-        finally:
-            getattr(loop, f"remove_{as_what}")(fd)
-            os.close(fd)
-
-
 class HostFile:
-    """What a Chan stands for: ``node``, its name, ``file`` when it is open, ``entries`` being read."""
+    """What a Chan stands for: ``node``, its name; ``file`` when it is open.
 
-    __slots__ = ("entries", "file", "node")
+    ``waits``: where one may have to wait for the entries of an open directory, if anywhere.
+    """
+
+    __slots__ = ("file", "node", "waits")
 
     def __init__(self, node: Node, file: OpenFile | None = None) -> None:
         self.node = node
         self.file = file
-        self.entries: Generator[bytes, None, None] | None = None
+        self.waits: Place | None = None
 
     @property
     def target(self) -> int | str:
@@ -243,27 +138,46 @@ class HostFile:
         return self.node.path if self.file is None else self.file.fd
 
 
-def plan9_errors(member: Callable[P, T]) -> Callable[P, T]:
-    """Let a member of the device raise Plan 9's errors in place of the host's."""
+def plan9_errors(member: M) -> M:
+    """Let a member of the device raise Plan 9's errors in place of the host's, and wait if it has to.
+
+    It is called once more, in a thread, when `Patience` says so: before that it has changed nothing.
+    """
 
     @functools.wraps(member)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapped(*args: Any) -> Any:
         try:
-            result = member(*args, **kwargs)
+            result = member(*args)
+        except Patience as e:
+            return _later(_patiently(e.place, functools.partial(member, *args), args))
         except OSError as e:
             raise errors.from_os(e) from None
         except (OverflowError, ValueError):  # a number that is too large, a NUL in a name
             raise errors.Ebadarg() from None
-        return cast(T, _later(result)) if isinstance(result, CoroutineType) else result
+        return _later(result) if type(result) is CoroutineType else result
 
-    return wrapped
+    return cast(M, wrapped)
 
 
-async def _later(result: CoroutineType[Any, Any, Any]) -> Any:
+async def _patiently(place: Place, call: Callable[[], Any], args: tuple[Any, ...]) -> Any:
+    """Call a member with ``args`` in a thread that may wait; a file that it opens in vain is closed."""
+    file: OpenFile | None = args[1].aux.file if isinstance(args[1], Chan) else None
+    after = file.hold() if file is not None else None
+    return await settle(await patiently(place, call, _give_back, after))
+
+
+def _give_back(result: object) -> None:
+    if isinstance(result, Chan | CoroutineType):
+        result.close()
+
+
+async def _later(result: Coroutine[Any, Any, Any]) -> Any:
     try:
         return await result
     except OSError as e:
         raise errors.from_os(e) from None
+    except (OverflowError, ValueError):
+        raise errors.Ebadarg() from None
 
 
 class HostDevice(Device):
@@ -277,30 +191,53 @@ class HostDevice(Device):
         super().__init__(system)
         self._qids = HostQids()
         self._nodes = Nodes()
+        self._mounts = Mounts()
+
+    @classmethod
+    def of(cls, system: System) -> HostDevice:
+        """The one of ``system``, for those who have questions to the host about its files."""
+        device = system.device("U")
+        assert isinstance(device, cls)
+        return device
+
+    def place(self, path: str) -> Place | None:
+        """Where one may have to wait for what has the whole name ``path`` on the host, if anywhere."""
+        self._mounts.refresh()
+        return self._mounts.resolve(path)[1]
+
+    async def ask(self, question: Callable[[str], T], path: str) -> T:
+        """What ``question`` says of the whole name ``path`` on the host. Errors: those of the question."""
+        place = self.place(path)
+        return question(path) if place is None else await patiently(place, functools.partial(question, path))
+
+    def wait_in(self, path: str) -> None:
+        """From now on one may have to wait in the directory ``path``, though nothing is mounted there."""
+        self._mounts.add(path)
 
     # --- names ---------------------------------------------------------------------------------
 
     @plan9_errors
-    def attach(self, spec: str) -> Chan:
+    def attach(self, spec: str) -> Maybe[Chan]:
         if spec not in ("", "*"):
             raise errors.Ebadspec()
-        qid = self._qids.qid(os.stat("/"), "/")
+        self._mounts.refresh()
+        qid = self._qids.qid(self._status(self._nodes.root, "/"), "/")
         return Chan(self, qid, self.rootpath(), HostFile(self._nodes.root))
 
     @plan9_errors
-    def walk(self, c: Chan, names: list[str]) -> tuple[Chan | None, list[Qid]]:
+    def walk(self, c: Chan, names: list[str]) -> Maybe[tuple[Chan | None, list[Qid]]]:
         node: Node = c.aux.node
-        qid = c.qid
+        qid, status = c.qid, None
         if names[:1] != [".."]:  # one may leave what is gone
             status, qid = self._there(c)
-            if names:
-                _check_own(status, AEXEC)
+        else:
+            self._mounts.refresh()
         qids: list[Qid] = []
         for name in names:
             try:
-                if qids and name != "..":
-                    _check_own(os.stat(node.path), AEXEC)
-                node, qid = self._below(node, qid, name)
+                if status is not None and name != "..":
+                    _check_own(status, AEXEC)
+                node, status, qid = self._below(node, qid, name)
             except OSError:
                 if not qids:
                     raise
@@ -308,8 +245,8 @@ class HostDevice(Device):
             qids.append(qid)
         return Chan(self, qid, c.path, HostFile(node), c.instance), qids
 
-    def _below(self, node: Node, qid: Qid, name: str) -> tuple[Node, Qid]:
-        """The node and the qid of ``name``, or of what is shown as that, in the directory ``node``."""
+    def _below(self, node: Node, qid: Qid, name: str) -> tuple[Node, os.stat_result, Qid]:
+        """``name``, or what is shown as that, in the directory ``node``: its node, its state and its qid."""
         if not qid.type & QTDIR:
             raise errors.Enotdir()
         if "/" in name or "\0" in name:
@@ -317,29 +254,63 @@ class HostDevice(Device):
         found = self._nodes.child(node, name)
         path = found.path
         try:
-            status = _status(path)
+            status = self._status_below(node, found, path)
         except FileNotFoundError:
             meant = name.translate(_MEANT)
             if meant == name:
                 raise
             found = self._nodes.child(node, meant)
             path = found.path
-            status = _status(path)
-        return found, self._qids.qid(status, path)
+            status = self._status_below(node, found, path)
+        return found, status, self._qids.qid(status, path)
+
+    def _status_below(self, node: Node, found: Node, path: str) -> os.stat_result:
+        """`_status` of ``found``, one step from ``node``, of which it is known that it is at hand."""
+        mounts = self._mounts
+        if found.sure is not mounts.token:
+            if found.name in mounts.names or found.parent is not node:
+                mounts.check(found)
+            else:
+                found.sure = node.sure
+        status = os.lstat(path)
+        if unix.S_ISLNK(status.st_mode):
+            return self._followed(found, path, status)
+        return status
+
+    def _status(self, node: Node, path: str) -> os.stat_result:
+        """The state of a file by its name; a link that leads nowhere, or in a circle, stands for itself."""
+        if node.sure is not self._mounts.token:
+            self._mounts.check(node)
+        status = os.lstat(path)
+        if unix.S_ISLNK(status.st_mode):
+            return self._followed(node, path, status)
+        return status
+
+    def _followed(self, node: Node, path: str, status: os.stat_result) -> os.stat_result:
+        """The state of what the link ``node`` leads to, or else its own ``status``."""
+        node.sure = None  # what is below it can be elsewhere at any time
+        self._mounts.check_path(path)
+        try:
+            return os.stat(path)
+        except OSError as e:
+            if e.errno not in (errno.ENOENT, errno.ELOOP):
+                raise
+            return status
 
     def _there(self, c: Chan) -> tuple[os.stat_result, Qid]:
         """The state of what has the name of ``c``, and its qid, if that is still the file of ``c``.
 
         Errors: `Enonexist`, also when another file has the name now.
         """
+        self._mounts.refresh()
         host: HostFile = c.aux
         if host.node.gone:
             raise errors.Enonexist()
         path = host.node.path
-        status = _status(path)
+        status = self._status(host.node, path)
         qid = self._qids.qid(status, path)
         if host.file is not None:
-            same = os.path.samestat(status, os.fstat(host.file.fd))
+            same = os.path.samestat(status, host.file.status())
         else:
             same = self._same(c, status, qid)
         if not same:
@@ -365,71 +336,98 @@ class HostDevice(Device):
         node: Node = c.aux.node
         if node.gone:
             raise errors.Enonexist()
+        self._mounts.refresh()
+        if node.sure is not self._mounts.token:
+            self._mounts.check(node)
         path = node.path
-        if mode & ORCLOSE and not os.access(os.path.dirname(path), os.W_OK | os.X_OK, effective_ids=True):
-            raise errors.Eperm()
         if mode & ORCLOSE:
+            if not os.access(os.path.dirname(path), os.W_OK | os.X_OK, effective_ids=True):
+                raise errors.Eperm()
             _check_own(os.stat(os.path.dirname(path)), AWRITE)
         if c.qid.type & QTDIR:
-            return self._reopened(c, self._open_directory(path, mode), mode)
-        if mode & 3 == OEXEC and not os.access(path, os.X_OK, effective_ids=True):
-            raise errors.Eperm()
+            if mode & ~ORCLOSE not in (OREAD, OEXEC):
+                raise errors.Eperm()
+            return self._reopened(c, self._open_path(path, os.O_RDONLY | os.O_DIRECTORY), mode)
+        if mode & 3 == OEXEC:
+            self._status(node, path)  # a link may lead to where one waits
+            if not os.access(path, os.X_OK, effective_ids=True):
+                raise errors.Eperm()
+        opened = self._open_file(c, mode)
+        return self._open_fifo(c, mode) if opened is None else opened
+
+    def _open_path(self, path: str, flags: int) -> int:
+        """open(2) of the name of something that is there, which may be a link."""
+        flags |= _ALWAYS
+        if may_wait():
+            return libc.open(path, flags)
         try:
-            return self._reopened(c, os.open(path, _FLAGS[mode & 3] | _ALWAYS), mode)
+            return os.open(path, flags | os.O_NOFOLLOW)
+        except OSError as e:
+            if e.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
+        self._mounts.check_path(path)
+        return os.open(path, flags)
+
+    def _open_file(self, c: Chan, mode: int) -> Chan | None:
+        """``c``, opened; None if it is a FIFO to be written to that nobody reads."""
+        path = c.aux.node.path
+        try:
+            return self._reopened(c, self._open_path(path, _FLAGS[mode & 3]), mode)
         except OSError as e:
             if e.errno == errno.ENXIO and unix.S_ISFIFO(os.stat(path).st_mode):
-                return self._open_fifo(c, mode)
+                return None
             raise
-
-    def _make_directory(self, path: str, perm: int) -> int:
-        """Make a directory and open it, which open(5) allows whatever ``perm`` is."""
-        os.mkdir(path, perm)
-        made = unix.S_IMODE(os.lstat(path).st_mode)
-        if made & 0o400:
-            return self._open_directory(path, OREAD)
-        os.chmod(path, made | 0o400)
-        fd = self._open_directory(path, OREAD)
-        os.fchmod(fd, made)
-        return fd
-
-    def _open_directory(self, path: str, mode: int) -> int:
-        if mode & ~ORCLOSE not in (OREAD, OEXEC):
-            raise errors.Eperm()
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     async def _open_fifo(self, c: Chan, mode: int) -> Chan:
         """Open a FIFO for writing; waits until somebody has it open for reading."""
         while True:
             await asyncio.sleep(RETRY)
-            try:
-                fd = os.open(c.aux.node.path, _FLAGS[mode & 3] | _ALWAYS)
-            except OSError as e:
-                if e.errno != errno.ENXIO:
-                    raise
-            else:
-                return self._reopened(c, fd, mode)
+            opened = await settle(self._open_again(c, mode))
+            if opened is not None:
+                return opened
+
+    @plan9_errors
+    def _open_again(self, c: Chan, mode: int) -> Maybe[Chan | None]:
+        self._mounts.refresh()
+        self._mounts.check(c.aux.node)
+        return self._open_file(c, mode)
+
+    def _make_directory(self, path: str, perm: int) -> int:
+        """Make a directory and open it, which open(5) allows whatever ``perm`` is."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.mkdir(path, perm)
+        made = unix.S_IMODE(os.lstat(path).st_mode)
+        if made & 0o400:
+            return os.open(path, flags)
+        os.chmod(path, made | 0o400)
+        fd = os.open(path, flags)
+        os.fchmod(fd, made)
+        return fd
 
     def _reopened(self, c: Chan, fd: int, mode: int) -> Chan:
         """``c``, opened with ``fd``: which is looked at before anything is done to the file."""
         try:
             status = os.fstat(fd)
-            if not self._same(c, status, self._qids.qid(status, fd)):
+            qid = self._qids.qid(status, fd)
+            if not self._same(c, status, qid):
                 raise errors.Enonexist()
             _check_own(status, access_needed(mode))
             if mode & OTRUNC and unix.S_ISREG(status.st_mode):
                 self._qids.changed(c.qid.path)
                 os.truncate(fd if mode & 3 in (OWRITE, ORDWR) else c.aux.node.path, 0)
+                qid = self._qids.qid(os.fstat(fd), fd)
         except BaseException:
             os.close(fd)
             raise
-        return self._opened(c, c.aux.node, fd, mode)
-
-    def _opened(self, c: Chan, node: Node, fd: int, mode: int) -> Chan:
-        status = os.fstat(fd)
-        c.qid = self._qids.qid(status, fd)
-        c.aux = HostFile(node, OpenFile(fd, status.st_mode))
-        c.mode = mode
+        node, file = c.aux.node, self._file(fd, status)
+        if may_wait():  # who asked for it may be gone, and c be used for something else
+            c = Chan(self, c.qid, c.path, None, c.instance)
+        c.qid, c.aux, c.mode = qid, HostFile(node, file), mode
         return c
+
+    def _file(self, fd: int, status: os.stat_result) -> OpenFile:
+        place = self._mounts.of_descriptor(fd) if may_wait() else None
+        return OpenFile(fd, status.st_mode, place)
 
     @plan9_errors
     def create(self, c: Chan, name: str, mode: int, perm: int) -> Maybe[Chan]:
@@ -448,9 +446,13 @@ class HostDevice(Device):
             fd = self._make_directory(path, perm & allowed)
         else:
             flags = _FLAGS[mode & 3] | _ALWAYS | os.O_CREAT | os.O_EXCL
-            fd = os.open(path, flags, perm & 0o777 & (~0o666 | allowed))
-        made = Chan(self, c.qid, c.path, None, c.instance)
-        return self._opened(made, self._nodes.new(parent, name), fd, mode)
+            create = libc.open if may_wait() else os.open
+            fd = create(path, flags, perm & 0o777 & (~0o666 | allowed))
+        status = os.fstat(fd)
+        host = HostFile(self._nodes.new(parent, name), self._file(fd, status))
+        made = Chan(self, self._qids.qid(status, fd), c.path, host, c.instance)
+        made.mode = mode
+        return made
 
     @plan9_errors
     def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
@@ -463,21 +465,42 @@ class HostDevice(Device):
 
     def _read_directory(self, c: Chan, count: int, offset: int) -> bytes:
         host: HostFile = c.aux
-        if offset == 0 or c.dirpos is None:
-            if host.entries is not None:
-                host.entries.close()
-            assert host.file is not None
-            host.entries = self._entries(host.file.fd)
-            c.dirpos = DirReader(host.entries)
-        reader: DirReader = c.dirpos
-        return reader.read(count, offset)
+        assert host.file is not None
+        starts = offset == 0 or c.dirpos is None
+        if not may_wait():
+            if starts:
+                host.waits = host.file.place or self._waits_inside(host)
+            if host.waits is not None:
+                raise Patience(host.waits)
+        # it is taken away meanwhile: a thread may be at it still when the next read comes
+        reader, c.dirpos = c.dirpos, None
+        if starts:
+            reader = DirReader(self._entries(host.file.fd, host.waits is not None or not self._mounts.places))
+        try:
+            return cast(DirReader, reader).read(count, offset)
+        finally:
+            c.dirpos = reader
 
-    def _entries(self, fd: int) -> Generator[bytes, None, None]:
-        """The packed entries of the open directory ``fd``, one by one; what has just gone is left out."""
+    def _waits_inside(self, host: HostFile) -> Place | None:
+        """Where one may have to wait for what is said of the entries of a directory, if anywhere."""
+        assert host.file is not None
+        if not self._mounts.places:
+            return None
+        if not self._mounts.holds_slow(host.node.path):
+            with os.scandir(host.file.fd) as entries:
+                if not any(entry.is_symlink() for entry in entries):
+                    return None
+        return self._mounts.mixed
+
+    def _entries(self, fd: int, follow: bool) -> Generator[bytes, None, None]:
+        """The packed entries of the open directory ``fd``, one by one; what has just gone is left out.
+
+        ``follow``: a link is shown as what it leads to.
+        """
         with os.scandir(fd) as entries:
             for entry in entries:
                 try:
-                    status = entry.stat()
+                    status = entry.stat(follow_symlinks=follow)
                 except OSError:
                     try:
                         status = entry.stat(follow_symlinks=False)
@@ -504,35 +527,47 @@ class HostDevice(Device):
         if not file.regular:
             return file.write(data)
         self._qids.changed(c.qid.path)
-        return os.pwrite(file.fd, data, offset)
+        return file.write_at(data, offset)
 
     def close(self, c: Chan) -> None:
-        host: HostFile = c.aux
-        if host.entries is not None:
-            host.entries.close()
+        c.dirpos = None
+        file: OpenFile | None = c.aux.file
+        assert file is not None
         if c.mode & ORCLOSE:  # while it is open no other file can be taken for it
-            with contextlib.suppress(OSError):
-                self._remove(c)
-        if host.file is not None:
-            host.file.close()
+            try:
+                self._remove_silently(c)
+            except Patience as e:
+                in_background(e.place, functools.partial(self._remove_silently, c), after=file.close)
+                return
+        file.close()
+
+    def _remove_silently(self, c: Chan) -> None:
+        with contextlib.suppress(OSError):
+            self._remove(c)
 
     def fileno(self, c: Chan) -> int | None:
         """The descriptor of an open file; that of a FIFO or a device does not block."""
         return None if c.aux.file is None or c.qid.type & QTDIR else c.aux.file.fd
 
+    def seekable(self, c: Chan) -> bool:
+        return c.aux.file is not None and c.aux.file.regular
+
     # --- what describes a file -----------------------------------------------------------------
 
-    @plan9_errors
-    def stat(self, c: Chan) -> Dir:
+    def _stat(self, c: Chan) -> Dir:
         host: HostFile = c.aux
         if host.file is None:
             return self._dir(host.node.name, *self._there(c))
-        status = os.fstat(host.file.fd)
+        status = host.file.status()
         return self._dir(host.node.name, status, self._qids.qid(status, host.file.fd))
+
+    stat: Callable[..., Maybe[Dir]] = plan9_errors(_stat)
 
     @plan9_errors
     def remove(self, c: Chan) -> None:
-        _check_own(os.stat(os.path.dirname(c.aux.node.path)), AWRITE)
+        self._mounts.refresh()
+        parent = c.aux.node.parent or c.aux.node
+        _check_own(self._status(parent, parent.path), AWRITE)
         self._remove(c)
 
     def _remove(self, c: Chan) -> None:
@@ -547,7 +582,7 @@ class HostDevice(Device):
     @plan9_errors
     def wstat(self, c: Chan, d: Dir) -> None:
         """All of it or nothing: what was done is undone when a later part fails."""
-        old = self.stat(c)
+        old = self._stat(c)
         changes = {field for field in d.touched() if getattr(d, field) != getattr(old, field)}
         if changes & {"type", "dev", "qid", "uid", "muid"}:
             raise errors.Eperm()
@@ -559,6 +594,7 @@ class HostDevice(Device):
             raise errors.Eperm()
         if "name" in changes:
             self._there(c)
+            self._free_name(c.aux.node, d.name)
         undo: list[Callable[[], object]] = []
         try:
             self._change(c, d, changes, undo)
@@ -571,7 +607,7 @@ class HostDevice(Device):
     def _change(self, c: Chan, d: Dir, changes: set[str], undo: list[Callable[[], object]]) -> None:
         host: HostFile = c.aux
         file = host.target
-        was = _status(file)
+        was = self._status(host.node, host.node.path) if host.file is None else host.file.status()
         with contextlib.ExitStack() as stack:
             if "length" in changes:
                 fd = self._writable(c, stack)
@@ -601,19 +637,25 @@ class HostDevice(Device):
         if host.file is not None and c.mode & 3 in (OWRITE, ORDWR):
             return host.file.fd
         self._there(c)
-        fd = os.open(host.node.path, os.O_WRONLY | _ALWAYS)
+        fd = self._open_path(host.node.path, os.O_WRONLY)
         stack.callback(os.close, fd)
         _check_own(os.fstat(fd), AWRITE)
         return fd
 
-    def _rename(self, node: Node, name: str) -> None:
+    def _free_name(self, node: Node, name: str) -> None:
+        """Raise unless a file may be given this name, in the directory where it is."""
         if name in (".", "..") or "/" in name or node.parent is None:
             raise errors.Efilename()
-        _check_own(os.stat(node.parent.path), AWRITE)
-        to = os.path.join(node.parent.path, name)
-        if os.path.lexists(to):
+        above = node.parent.path
+        _check_own(self._status(node.parent, above), AWRITE)
+        if name in self._mounts.names:
+            self._mounts.check(self._nodes.child(node.parent, name))
+        if os.path.lexists(os.path.join(above, name)):
             raise errors.Eexist()
-        os.rename(node.path, to)
+
+    def _rename(self, node: Node, name: str) -> None:
+        assert node.parent is not None
+        os.rename(node.path, os.path.join(node.parent.path, name))
         self._nodes.move(node, name)
 
 
@@ -625,4 +667,5 @@ def _set_times(file: str | int, d: Dir, changes: set[str], was: os.stat_result) 
 
 def _seconds(time: float) -> int:
     """A time as a Dir can hold it; the last number means "don't touch"."""
-    return min(max(int(time), 0), 0xFFFFFFFE)
+    seconds = int(time)
+    return seconds if 0 <= seconds <= _LATEST else 0 if seconds < 0 else _LATEST

@@ -4,7 +4,8 @@ A descriptor that was inherited, or that a host program will inherit, is shared 
 O_NONBLOCK on it would change it under the other's feet. So it stays as it is. Where a read or a write may
 have to wait (pipes, terminals, sockets) a second way to the same file is used, that is ours alone: the
 file is opened once more through /proc, without blocking. Where the kernel does not allow that, nothing
-is tried before the descriptor says that it is ready.
+is tried before the descriptor says that it is ready. A regular file that may take long is read and written
+by threads (`nsh.dev.patience`).
 
 A Chan of this device is a stream: it reads and writes where the host's descriptor stands, whatever offset
 it is asked for, because the position is shared with other programs too.
@@ -23,6 +24,9 @@ from functools import partial
 from typing import TypeVar
 
 from nsh import errors
+from nsh.dev import libc
+from nsh.dev.hostmounts import may_be_slow
+from nsh.dev.patience import Place, patiently
 from nsh.kern.chan import Chan, Maybe, Path
 from nsh.kern.dev import Device
 from nsh.kern.proc import Proc, System
@@ -37,30 +41,36 @@ _MODES = {os.O_RDONLY: OREAD, os.O_WRONLY: OWRITE, os.O_RDWR: ORDWR}
 class Kind(enum.Enum):
     """How a descriptor is read and written."""
 
-    FILE = "answers at once, or as fast as a disk"
+    FILE = "a regular file: answers as fast as its disk, or may take long"
+    DEVICE = "answers at once"
     STREAM = "may have to wait: a pipe, a terminal"
     SOCKET = "may have to wait, and can be told not to"
 
 
 def _kind(fd: int) -> Kind:
     mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return Kind.FILE
     if stat.S_ISSOCK(mode):
         return Kind.SOCKET
-    if stat.S_ISFIFO(mode) or os.isatty(fd):
-        return Kind.STREAM
-    return Kind.FILE
+    return Kind.STREAM if stat.S_ISFIFO(mode) or os.isatty(fd) else Kind.DEVICE
 
 
 class HostFd:
-    """One open descriptor. ``own``: it is closed with the Chan; ``broken``: a write found nobody to read."""
+    """One open descriptor.
 
-    __slots__ = ("_again", "_reading", "_writing", "broken", "fd", "kind", "own")
+    ``own``: it is closed with the Chan; ``broken``: a write found nobody to read; ``place``: where one may
+    have to wait for the file, which is a regular one then.
+    """
 
-    def __init__(self, fd: int, own: bool) -> None:
+    __slots__ = ("_again", "_reading", "_writing", "broken", "fd", "kind", "own", "place")
+
+    def __init__(self, fd: int, own: bool, place: Place | None = None) -> None:
         self.fd = fd
         self.own = own
         self.broken = False
         self.kind = _kind(fd)
+        self.place = place
         self._again: int | None = None  # the same file, opened once more; -1 when it could not be
         self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -75,6 +85,8 @@ class HostFd:
     # --- reading -------------------------------------------------------------------------------
 
     def read(self, count: int) -> Maybe[bytes]:
+        if self.place is not None:
+            return patiently(self.place, partial(libc.read, self.fd, count))
         if self._reading.locked():
             return self._read_later(count)
         try:
@@ -84,7 +96,7 @@ class HostFd:
 
     async def _read_later(self, count: int) -> bytes:
         async with self._reading:
-            if self.kind is Kind.FILE:
+            if self.kind in (Kind.FILE, Kind.DEVICE):
                 return await asyncio.to_thread(os.read, self.fd, count)
             return await self._when_ready(False, lambda: self._read_now(count), lambda fd: os.read(fd, count))
 
@@ -107,6 +119,8 @@ class HostFd:
     # --- writing -------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> Maybe[int]:
+        if self.place is not None:
+            return patiently(self.place, partial(libc.write, self.fd, bytes(data)))
         if self._writing.locked():
             return self._write_later(data, 0)
         try:
@@ -229,11 +243,14 @@ class HostFdDevice(Device):
     def attach(self, spec: str) -> Chan:
         raise errors.Enoattach()
 
-    def chan(self, fd: int, name: str = "", own: bool = True) -> Chan:
-        """An open Chan for the descriptor ``fd``, which it owns unless said otherwise. Errors: OSError."""
+    def chan(self, fd: int, name: str = "", own: bool = True, place: Place | None = None) -> Chan:
+        """An open Chan for the descriptor ``fd``, which it owns unless said otherwise. Errors: OSError.
+
+        ``place``: where one may have to wait for its file.
+        """
         mode = _MODES[_access(fd)]
         self._opened += 1
-        c = Chan(self, Qid(0, 0, self._opened), Path(None, name or f"#f/{fd}"), HostFd(fd, own))
+        c = Chan(self, Qid(0, 0, self._opened), Path(None, name or f"#f/{fd}"), HostFd(fd, own, place))
         c.mode = mode
         return c
 
@@ -247,7 +264,10 @@ class HostFdDevice(Device):
             except OSError:
                 continue
             if there:
-                p.fgrp.put(fd, self.chan(fd, f"/fd/{fd}", own=False))
+                name = f"/fd/{fd}"
+                regular = stat.S_ISREG(os.fstat(fd).st_mode)
+                place = Place(name) if regular and may_be_slow(fd) else None
+                p.fgrp.put(fd, self.chan(fd, name, own=False, place=place))
 
     def pipe(self) -> tuple[Chan, Chan]:
         """Both ends of a new pipe of the host: the one to read from, the one to write to."""
@@ -292,9 +312,20 @@ class HostFdDevice(Device):
     def close(self, c: Chan) -> None:
         c.aux.close()
 
-    def stat(self, c: Chan) -> Dir:
+    def seekable(self, c: Chan) -> bool:
         host: HostFd = c.aux
-        st = os.fstat(host.fd)
+        return host.kind is Kind.FILE
+
+    def stat(self, c: Chan) -> Maybe[Dir]:
+        host: HostFd = c.aux
+        if host.place is not None:
+            return self._stat_patiently(c, host.place, host.fd)
+        return self._dir(c, os.fstat(host.fd))
+
+    async def _stat_patiently(self, c: Chan, place: Place, fd: int) -> Dir:
+        return self._dir(c, await patiently(place, partial(os.fstat, fd)))
+
+    def _dir(self, c: Chan, st: os.stat_result) -> Dir:
         length = st.st_size if stat.S_ISREG(st.st_mode) else 0
         times = int(st.st_atime), int(st.st_mtime)
         perm = st.st_mode & 0o777

@@ -6,7 +6,8 @@ that. A name says less: a file may be renamed, and another one get its name. `No
 use, each once and each below that of its directory, so that a rename made by one fid moves what all
 fids mean, down to the last file below a directory.
 
-What is done with the files is no matter of this module.
+What is done with the files is no matter of this module. Threads use it beside the event loop, so each change
+of a table here is one step.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import itertools
 import os
 import stat as unix
 import struct
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
+from nsh.dev.mountinfo import mounts
 from nsh.p9.const import QTDIR, QTFILE
 from nsh.p9.stat import Qid
 
@@ -46,6 +49,7 @@ _FORGETFUL = ("exfat", "fuse", "msdos", "proc", "vfat")
 _BTIME = 0x800
 _EMPTY_PATH, _NO_FOLLOW, _CWD = 0x1000, 0x100, -100
 _MASK_AT, _BTIME_AT = 0, 80
+_SIZE = 256
 _MASK = struct.Struct("=I")
 _TIME = struct.Struct("=qI")
 
@@ -67,6 +71,8 @@ class HostQids:
         self._births: dict[tuple[int, int], tuple[int, int]] = {}
         self._changes: dict[int, int] = {}  # by qid.path: the number of the last change
         self._next_change = itertools.count(1).__next__
+        self._next_disk = itertools.count().__next__
+        self._next_large = itertools.count().__next__
 
     def qid(self, status: os.stat_result, file: str | int, directory: int = _CWD) -> Qid:
         """The qid of the file in the state ``status``: a path, a name in ``directory``, or a descriptor.
@@ -78,11 +84,11 @@ class HostQids:
         As long as others could change the file once more without a trace in its time, it has another
         version than later: 0, which nobody keeps data under, if we have not changed it.
         """
-        disk = self._disk(status.st_dev)
+        disk = self._disks.get(status.st_dev) or self._disk(status.st_dev)
         ino = status.st_ino
         birth = self._birth(status, file, directory) if disk.births else 0
         if ino >> (_SHORT_INO_BITS if disk.births else _INO_BITS):
-            path = 1 << 63 | self._large.setdefault((status.st_dev, ino, birth), len(self._large))
+            path = 1 << 63 | self._number_of_large((status.st_dev, ino, birth))
         else:
             path = disk.number << _INO_BITS | _scrambled(birth) << _SHORT_INO_BITS | ino
         mtime = status.st_mtime_ns
@@ -101,8 +107,13 @@ class HostQids:
         """
         self._changes.pop(path, None)
         if len(self._changes) >= _CHANGES:
-            del self._changes[next(iter(self._changes))]
+            for oldest in list(self._changes)[: max(1, _CHANGES // 4)]:
+                self._changes.pop(oldest, None)
         self._changes[path] = self._next_change()
+
+    def _number_of_large(self, file: tuple[int, int, int]) -> int:
+        number = self._large.get(file)
+        return self._large.setdefault(file, self._next_large()) if number is None else number
 
     def _birth(self, status: os.stat_result, file: str | int, directory: int) -> int:
         """When a file was made; the host is asked again only when the file has changed since."""
@@ -117,14 +128,14 @@ class HostQids:
 
     def lasting(self, status: os.stat_result) -> bool:
         """Has a file on this disk the same inode number as long as it exists?"""
-        return self._disk(status.st_dev).lasting
+        return (self._disks.get(status.st_dev) or self._disk(status.st_dev)).lasting
 
     def _disk(self, dev: int) -> _Disk:
         disk = self._disks.get(dev)
         if disk is None:
             kind = _file_system(dev)
-            disk = _Disk(len(self._disks), kind in _REUSING, not kind.startswith(_FORGETFUL))
-            self._disks[dev] = disk
+            disk = _Disk(self._next_disk(), kind in _REUSING, not kind.startswith(_FORGETFUL))
+            disk = self._disks.setdefault(dev, disk)
         return disk
 
 
@@ -146,28 +157,20 @@ def _scrambled(birth: int) -> int:
 def _file_system(dev: int) -> str:
     """The kind of the file system on the disk ``dev``, "" if that is not known."""
     wanted = f"{os.major(dev)}:{os.minor(dev)}"
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as mounts:
-            for line in mounts:
-                fields = line.split()
-                if fields[2] == wanted:
-                    return fields[fields.index("-") + 1]
-    except OSError:
-        pass
-    return ""
+    return next((mount.kind for mount in mounts() if mount.device == wanted), "")
 
 
 @functools.cache
-def _statx() -> tuple[Callable[..., int], Any] | None:
-    """The C library's statx, and a buffer for what it answers; None where there is none."""
+def _statx() -> tuple[Callable[..., int], Callable[[], Any]] | None:
+    """The C library's statx, and what makes a buffer for its answer; None where there is none."""
     import ctypes
 
     try:
-        call = ctypes.PyDLL(None).statx  # it keeps the interpreter's lock, so one buffer will do
+        call = ctypes.CDLL(None).statx
     except AttributeError:
         return None
     call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
-    return call, ctypes.create_string_buffer(256)
+    return call, ctypes.c_char * _SIZE
 
 
 def _birth(status: os.stat_result, file: str | int, directory: int) -> int:
@@ -175,7 +178,7 @@ def _birth(status: os.stat_result, file: str | int, directory: int) -> int:
     found = _statx()
     if found is None:
         return 0
-    call, buffer = found
+    call, buffer = found[0], found[1]()
     if isinstance(file, int):
         failed = call(file, b"", _EMPTY_PATH, _BTIME, buffer)
     else:
@@ -188,14 +191,19 @@ def _birth(status: os.stat_result, file: str | int, directory: int) -> int:
 
 
 class Node:
-    """A name in use: ``name`` in the directory ``parent``. ``gone``: its file is known to be removed."""
+    """A name in use: ``name`` in the directory ``parent``. ``gone``: its file is known to be removed.
 
-    __slots__ = ("__weakref__", "gone", "name", "parent")
+    ``sure``: what was known of the host's mounts when it was found that the name can be looked at without
+    waiting (`nsh.dev.hostmounts`), and that no link is on the way to it.
+    """
+
+    __slots__ = ("__weakref__", "gone", "name", "parent", "sure")
 
     def __init__(self, parent: Node | None, name: str) -> None:
         self.parent = parent
         self.name = name
         self.gone = False
+        self.sure: object = None
 
     @property
     def path(self) -> str:
@@ -214,31 +222,41 @@ class Nodes:
     def __init__(self) -> None:
         self.root = Node(None, "/")
         self._known: WeakValueDictionary[tuple[Node, str], Node] = WeakValueDictionary()
+        self._lock = threading.Lock()  # is held for every change
 
     def child(self, parent: Node, name: str) -> Node:
         """The node of ``name`` in ``parent``; ``..`` is where ``parent`` is."""
         if name == "..":
             return parent.parent or parent
-        return self._known.get((parent, name)) or self.new(parent, name)
+        node = self._known.get((parent, name))
+        if node is None:
+            with self._lock:
+                node = self._known.get((parent, name))
+                if node is None:
+                    node = self._known[parent, name] = Node(parent, name)
+        return node
 
     def new(self, parent: Node, name: str) -> Node:
         """The node of a file that has just been made; what had its name before is gone."""
         node = Node(parent, name)
-        self._enter(parent, node)
+        with self._lock:
+            self._enter(parent, node)
         return node
 
     def move(self, node: Node, name: str) -> None:
         """The file of ``node`` is called ``name`` now."""
         assert node.parent is not None
-        self._known.pop((node.parent, node.name), None)
-        node.name = name
-        self._enter(node.parent, node)
+        with self._lock:
+            self._known.pop((node.parent, node.name), None)
+            node.name = name
+            self._enter(node.parent, node)
 
     def remove(self, node: Node) -> None:
         """The file of ``node`` is gone."""
         node.gone = True
         if node.parent is not None:
-            self._known.pop((node.parent, node.name), None)
+            with self._lock:
+                self._known.pop((node.parent, node.name), None)
 
     def _enter(self, parent: Node, node: Node) -> None:
         before = self._known.get((parent, node.name))

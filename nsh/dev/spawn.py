@@ -3,7 +3,8 @@
 A Chan that is a descriptor of the host (`Device.fileno`) is handed on as it is. Any other gets a pipe, and
 a task that carries the bytes between the two. The program stands in the host directory that the process's
 current directory is (of a union the first member, and the program sees no other), or in an empty directory of
-ours where that is no directory of the host.
+ours where that is no directory of the host. Where one may have to wait for the program or the directory,
+a thread starts it (`nsh.dev.patience`).
 
 Nothing waits here but coroutines: the end of a program is seen by its pidfd. When the one who waits is
 cancelled the program is told (SIGINT, SIGTERM, at last SIGKILL), and it has ended when `run` returns.
@@ -22,8 +23,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
 from nsh import errors
-from nsh.dev.host import host_path
+from nsh.dev import libc
+from nsh.dev.host import HostDevice, host_path
 from nsh.dev.hostfd import HostFdDevice
+from nsh.dev.patience import Place, in_background, patiently
 from nsh.kern.chan import Chan, settle
 from nsh.kern.env import Egrp
 from nsh.kern.namec import cross
@@ -42,6 +45,8 @@ _KEPT_EMPTY = "/proc/tty/ldisc"
 
 ABANDON = "abandon"
 """The message of a cancellation that leaves the program running: the shell exits, its job goes on."""
+
+_STAND = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 _HOSTMAX = 128 * 1024 - 2
 """The host takes fewer bytes in the name and the value of one variable (execve(2))."""
@@ -66,6 +71,7 @@ class Plan(NamedTuple):
     targets: dict[int, int]  # number in the program -> descriptor here
     pumps: list[Pump]
     files: list[tuple[Chan, int]]  # Chans whose offset follows the descriptor's
+    seekable: set[int]  # descriptors here of regular files
 
 
 class Pump:
@@ -176,8 +182,7 @@ async def run_as(p: Proc, start: Start) -> str:
     """The same for a program that is started as ``start`` says."""
     plan = _plan(p)
     try:
-        group = not (p.front and any(os.isatty(source) for n, source in plan.targets.items() if n <= 2))
-        pid = _launch(start, {**plan.targets, **start.more}, group)
+        pid, group = await _launch(p, start, plan)
     except BaseException:
         for pump in plan.pumps:
             pump.drop()
@@ -224,7 +229,7 @@ def _status(code: int) -> str:
 
 def _plan(p: Proc) -> Plan:
     """What becomes of each open file of ``p``."""
-    plan = Plan({}, [], [])
+    plan = Plan({}, [], [], set())
     pumps: dict[Chan, Pump] = {}
     for number, c in p.fgrp.items():
         fd = c.dev.fileno(c)
@@ -233,45 +238,94 @@ def _plan(p: Proc) -> Plan:
                 pumps[c] = Pump(c)
                 plan.pumps.append(pumps[c])
             fd = pumps[c].theirs
-        elif not isinstance(c.dev, HostFdDevice) and stat.S_ISREG(os.fstat(fd).st_mode):
-            os.lseek(fd, c.offset, os.SEEK_SET)
-            plan.files.append((c, fd))
+        elif c.dev.seekable(c):
+            plan.seekable.add(fd)
+            if not isinstance(c.dev, HostFdDevice):
+                os.lseek(fd, c.offset, os.SEEK_SET)
+                plan.files.append((c, fd))
         plan.targets[number] = fd
     return plan
 
 
-def _launch(start: Start, targets: dict[int, int], group: bool) -> int:
-    """Start a program; returns its process id. ``group``: it leads a process group of its own."""
+async def _launch(p: Proc, start: Start, plan: Plan) -> tuple[int, bool]:
+    """Start a program; returns its process id, and whether it leads a process group of its own."""
     if any("\0" in word for word in (start.path, *start.argv)):
         raise errors.P9Error("an argument has a NUL in it")
-    actions: list[tuple[int, ...]] = []
-    moved: list[int] = []
+    terminal = (fd not in plan.seekable and os.isatty(fd) for n, fd in plan.targets.items() if n <= 2)
+    group = not (p.front and any(terminal))
+    targets = {**plan.targets, **start.more}
+    place = _place(p, start)
+    descriptors: list[tuple[int, int]] = []
     top = max(targets, default=2) + 1
+    with contextlib.ExitStack() as stack:
+        try:
+            for number, source in targets.items():
+                moved = source
+                if source not in plan.seekable and not os.get_blocking(source):
+                    moved = _reopen(source)
+                # it could be overwritten before its turn comes, or closed before a thread comes to it
+                elif (source < top and source != number) or place is not None:
+                    moved = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, top)
+                if moved != source:
+                    stack.callback(os.close, moved)
+                descriptors.append((moved, number))
+            closed = [number for number in range(3) if number not in targets]
+            if place is None:
+                return _spawn(start, descriptors, closed, group), group
+            spawn = functools.partial(_spawn_patiently, start, descriptors, closed, group)
+            unwanted = functools.partial(_unwanted, place)
+            return await patiently(place, spawn, unwanted, after=stack.pop_all().close), group
+        except OSError as e:
+            raise errors.from_os(e) from None
+
+
+def _place(p: Proc, start: Start) -> Place | None:
+    """Where one may have to wait for the program, for the directory where it is to stand, or for ours."""
     try:
-        for number, source in targets.items():
-            if not os.get_blocking(source) and not stat.S_ISREG(os.fstat(source).st_mode):
-                source = _reopen(source)
-                moved.append(source)
-            if source < top and source != number:  # it could be overwritten before its turn comes
-                source = fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, top)
-                moved.append(source)
-            actions.append((os.POSIX_SPAWN_DUP2, source, number))
-        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in range(3) if number not in targets]
-        with _standing_in(start.directory):
-            spawn = functools.partial(os.posix_spawn, setpgroup=0) if group else os.posix_spawn
-            return spawn(
-                start.path,
-                [os.fsencode(word) for word in start.argv],
-                start.environ,
-                file_actions=actions,
-                setsigdef=_RESET,
-                setsigmask=start.blocked,
-            )
-    except OSError as e:
-        raise errors.from_os(e) from None
-    finally:
-        for fd in moved:
-            os.close(fd)
+        ours = os.getcwd()
+    except OSError:
+        return Place("a directory that has gone")
+    host = HostDevice.of(p.system)
+    places = (host.place(path) for path in {start.path, start.directory or ours, ours})
+    return next((place for place in places if place is not None), None)
+
+
+def _spawn(start: Start, descriptors: list[tuple[int, int]], closed: list[int], group: bool) -> int:
+    """Start a program with these ``descriptors``: those here, and its own; returns its process id."""
+    actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_DUP2, *pair) for pair in descriptors]
+    actions += [(os.POSIX_SPAWN_CLOSE, number) for number in closed]
+    spawn = functools.partial(os.posix_spawn, setpgroup=0) if group else os.posix_spawn
+    with _standing_in(start.directory):
+        return spawn(
+            start.path,
+            [os.fsencode(word) for word in start.argv],
+            start.environ,
+            file_actions=actions,
+            setsigdef=_RESET,
+            setsigmask=start.blocked,
+        )
+
+
+def _spawn_patiently(start: Start, descriptors: list[tuple[int, int]], closed: list[int], group: bool) -> int:
+    """The same in a thread that may wait: nothing of the whole process changes meanwhile."""
+    with _directory(start.directory) as directory:
+        return libc.spawn(
+            start.path,
+            [os.fsencode(word) for word in start.argv],
+            start.environ,
+            directory=directory,
+            descriptors=descriptors,
+            closed=closed,
+            group=group,
+            default=_RESET,
+            blocked=start.blocked,
+        )
+
+
+def _unwanted(place: Place, pid: int) -> None:
+    """The program has begun at last, and nobody waits for it."""
+    os.kill(pid, signal.SIGKILL)
+    in_background(place, functools.partial(os.waitpid, pid, 0))
 
 
 def _reopen(fd: int) -> int:
@@ -300,46 +354,51 @@ def _nowhere(process: int) -> str:
     return directory
 
 
-def _leave() -> None:
-    """Go to where no relative name is a file, and none can be made.
+def _open_nowhere() -> int:
+    """A directory where no relative name is a file, and none can be made.
 
     The superuser can make files everywhere but where the kernel takes none: in a directory of /proc, of
     which Linux keeps an empty one, or, where there is no such, in one that has been removed.
     """
     if os.geteuid() != 0:
-        os.chdir(_nowhere(os.getpid()))
-        return
+        return os.open(_nowhere(os.getpid()), _STAND)
     with contextlib.suppress(OSError):
         if not os.listdir(_KEPT_EMPTY) and os.statvfs(_KEPT_EMPTY).f_blocks == 0:
-            os.chdir(_KEPT_EMPTY)
-            return
+            return os.open(_KEPT_EMPTY, _STAND)
     import tempfile
 
     directory = tempfile.mkdtemp(prefix="nsh-nowhere-")
-    os.chdir(directory)
+    fd = os.open(directory, _STAND)
     os.rmdir(directory)
+    return fd
 
 
 @contextlib.contextmanager
-def _standing_in(directory: str | None) -> Iterator[None]:
-    """Have ``directory`` as the working directory of the whole process, which posix_spawn cannot set.
+def _directory(path: str | None) -> Iterator[int]:
+    """The directory ``path``, as a descriptor.
 
     None is an empty directory: what a program that is started there reads from its descriptors it can still
     filter, but a relative name is nothing, instead of a file of another place.
+    """
+    fd = _open_nowhere() if path is None else os.open(path, _STAND)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _standing_in(path: str | None) -> Iterator[None]:
+    """Have `_directory` as the working directory of the whole process, which posix_spawn cannot set.
+
     Nothing else runs in between but threads, and they use whole names only.
     """
-    home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if directory is None:
-            _leave()
-        else:
-            os.chdir(directory)
+    with _directory(".") as home, _directory(path) as directory:
+        os.fchdir(directory)
         try:
             yield
         finally:
             os.fchdir(home)
-    finally:
-        os.close(home)
 
 
 async def _wait(p: Proc, pid: int, group: bool) -> int:

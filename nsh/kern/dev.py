@@ -522,6 +522,10 @@ class Device:
         """The host's descriptor behind the open Chan, for a host program to inherit, where there is one."""
         return None
 
+    def seekable(self, c: Chan) -> bool:
+        """Is `fileno` the descriptor of a regular file, with a position in it?"""
+        return False
+
 
 def change_name_and_mode(c: Chan, d: Dir) -> None:
     """wstat(2) of a node that has no times: its owner changes name and mode, and may touch it in vain.

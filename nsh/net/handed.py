@@ -71,6 +71,8 @@ async def _descriptors(p: Proc, text: str) -> Chan:
         raise errors.Ebadaddr()
     chans = [_open(p, int(n)) for n in numbers]
     try:
+        if any(c.dev.seekable(c) for c in chans):
+            raise errors.Ebadusefd()  # a regular file is no stream, and even to ask for that may take long
         files = [c.dev.fileno(c) for c in chans]
         if None not in files:
             conn = await _of_host(text, cast(list[int], files))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from nsh import errors
 from nsh.dev.bin import command
-from nsh.dev.host import host_path
+from nsh.dev.host import HostDevice, host_path
 from nsh.kern.chan import Chan, settle
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import RFENVG, RFNAMEG, Proc, Program
@@ -60,7 +60,7 @@ async def find(sh: Shell, name: str) -> Chan | str:
         try:
             return await executable(sh, name)
         except FileNotFoundError:
-            if name.startswith("/") and runnable(name):  # /bin/sh, say, which our own /bin hides
+            if name.startswith("/") and await _runnable(sh, name):  # /bin/sh, say, which our own /bin hides
                 return name
             raise
     path = sh.var.get("path")
@@ -73,10 +73,15 @@ async def find(sh: Shell, name: str) -> Chan | str:
     # the host's of the same name must not take its place, for it would work on other files
     if not path or "/" in name or ours(sh.proc, name):
         raise errors.Enonexist()
-    found = host_search(name, host_directories(sh))
-    if found is None:
-        raise errors.Enonexist()
-    return found
+    for directory in host_directories(sh):
+        found = os.path.join(directory, name)
+        if await _runnable(sh, found):
+            return found
+    raise errors.Enonexist()
+
+
+async def _runnable(sh: Shell, name: str) -> bool:
+    return await HostDevice.of(sh.proc.system).ask(runnable, name)
 
 
 def ours(p: Proc, name: str) -> bool:
@@ -103,15 +108,6 @@ def host_directories(sh: Shell) -> list[str]:
     """Where the host's programs are looked for: its ``$PATH``, which may be not set at all."""
     path = ":".join(sh.var.get("PATH")) if "PATH" in sh.var.values else DEFAULT_PATH
     return [directory for directory in path.split(":") if directory.startswith("/")]
-
-
-def host_search(name: str, directories: list[str]) -> str | None:
-    """The host's program ``name``, in directories of the host."""
-    for directory in directories:
-        found = os.path.join(directory, name)
-        if runnable(found):
-            return found
-    return None
 
 
 def runnable(path: str) -> bool:

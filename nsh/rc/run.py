@@ -595,7 +595,7 @@ def _is_terminal(p: Proc, fd: int) -> bool:
     except errors.Ebadfd:
         return False
     host = c.dev.fileno(c)
-    return host is not None and os.isatty(host)
+    return host is not None and not c.dev.seekable(c) and os.isatty(host)
 
 
 _RUN: dict[type[tree.Node], Run] = {

@@ -7,7 +7,6 @@ the line that is wanted: what follows it belongs to whoever reads next.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
@@ -42,7 +41,7 @@ class Lines:
         self._fd = fd
         c = p.fgrp.get(fd)
         host = c.dev.fileno(c)
-        self._seekable = host if host is not None and stat.S_ISREG(os.fstat(host).st_mode) else None
+        self._seekable = host if c.dev.seekable(c) else None
         # a terminal hands out a line at a time by itself
         self._block = BLOCK if self._seekable is not None or (host is not None and os.isatty(host)) else 1
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from nsh import errors
-from nsh.dev.host import OpenFile, group_name, host_path, user_name
+from nsh.dev.host import group_name, host_path, user_name
 from nsh.dev.hostid import HostQids
+from nsh.dev.openfile import OpenFile
 from nsh.kern.chan import settle
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc

@@ -8,13 +8,13 @@ that resolves a name may wait for a file system that this very process serves: c
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import stat
 import subprocess
 from typing import TYPE_CHECKING
 
+from nsh.dev.mountinfo import mounts
 from nsh.errors import P9Error, from_os
 
 if TYPE_CHECKING:
@@ -136,14 +136,5 @@ def find_helper() -> str | None:
 
 def device_at(path: str) -> str:
     """The number of the device that is mounted at ``path``, as /proc shows it; '' if none is."""
-    found = ""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            _, _, device, _, point, *_ = line.split(" ")
-            if _unescaped(point) == path:
-                found = device  # the last one is on top
-    return found
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\(\d{3})", lambda m: chr(int(m[1], 8)), text)
+    devices = [mount.device for mount in mounts() if mount.point == path]
+    return devices[-1] if devices else ""  # the last one is on top
