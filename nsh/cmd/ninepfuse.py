@@ -1,31 +1,33 @@
 """9pfuse: mount a 9P server, as plan9port's command does, but in this name space; with -f for the host.
 
-The host's mount is served by a program of its own (`nsh.ninepfuse`): if this one served it, it would wait
-for itself whenever it looked at the host's directory. That program is given a connection that was made
-here, by the rules of this name space, and ends with it.
+The host's mount is served by a program of its own (`nsh.ninepfuse`), which is given a connection that was made
+here, by the rules of this name space, and ends with this shell. If the shell served it, Linux could make the
+whole of it wait for itself, whenever one of its threads has a page fault in a file there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import contextlib
+import os
 import sys
 
 from nsh.cmd.arg import Options, Usage, parse
+from nsh.dev.host import host_path
+from nsh.dev.hostfd import HostFdDevice
 from nsh.dev.mnt import MntDevice
-from nsh.errors import P9Error
-from nsh.kern.chan import Chan
+from nsh.dev.spawn import Start, run_as
+from nsh.errors import Ebadfd, P9Error
+from nsh.kern.chan import Chan, settle
 from nsh.kern.mnt import MCREATE, MREPL
-from nsh.kern.proc import Proc
+from nsh.kern.namec import Access, namec
+from nsh.kern.proc import RFCFDG, Proc
 from nsh.net.conn import Conn
-from nsh.net.dial import address, call, is_ours
+from nsh.net.dial import address, call
 from nsh.net.fuse import Mounted, mount
 
 MOUNTED = "mounted"
 """What the host's program says when it has mounted; anything else is why it has not."""
-PATIENCE = 5.0
-"""Seconds that it may take to unmount."""
-
 USAGE = "[-Df] [-A attrtimeout] [-a aname] address mtpt"
 
 
@@ -33,8 +35,6 @@ async def main(p: Proc, argv: list[str]) -> str:
     options = parse(argv, "DfA:a:", USAGE)
     check(options)
     if "f" in options:
-        if is_ours(address(options.args[0], service="9fs")):
-            raise P9Error(f"{options.args[0]}: served by this shell, which would wait for itself")
         await _mount_on_host(p, options, await dial(p, options))
         return ""
     conn = await connect(p, options)
@@ -97,37 +97,71 @@ async def show(p: Proc, options: Options, conn: Chan) -> Mounted:
 
 async def _mount_on_host(p: Proc, options: Options, conn: Chan) -> None:
     """Start the program that mounts, and give it the connection. It ends with our leader."""
+    where, mtpt = options.args
     stream = conn.dev.stream(conn)
     if not isinstance(stream, Conn):
         conn.close()
-        raise P9Error(f"{options.args[0]}: not a connection that a program of the host can use")
-    words = [f"-{letter}{value}" for letter, value in options.letters if letter != "f"]
+        raise P9Error(f"{where}: not a connection that a program of the host can use")
+    fds = HostFdDevice.of(p.system)
+    child = p.leader.fork(RFCFDG)
     with stream.hand_over() as sock:
         stream.close()
-        program = subprocess.Popen(  # noqa: ASYNC220  # of asyncio's, one would have to be awaited at the end
-            [sys.executable, "-m", "nsh.ninepfuse", *words, "--", "fd!0", options.args[1]],
-            stdin=sock.fileno(),
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-    assert program.stdout is not None
-    with program.stdout as answer:
-        try:
-            said = (await asyncio.to_thread(answer.readline)).decode(errors="replace").strip()
-        except asyncio.CancelledError:
-            _end(program)
-            raise
-    if said != MOUNTED:
-        _end(program)
-        raise P9Error(said or f"mount {options.args[1]}: i/o error")
-    p.leader.atexit(lambda: _end(program))
-
-
-def _end(program: subprocess.Popen[bytes]) -> None:
-    """Have it unmount, and wait for that."""
-    program.terminate()
+        sock.setblocking(True)  # as programs expect it
+        child.fgrp.put(0, fds.chan(sock.detach(), "9pfuse"))
+    answer, told = fds.pipe()
+    child.fgrp.put(1, told)
     try:
-        program.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        program.kill()
-        program.wait()
+        with contextlib.suppress(Ebadfd):
+            child.fgrp.put(2, p.fgrp.get(2).incref())
+        words = [f"-{letter}{value}" for letter, value in options.letters if letter != "f"]
+        argv = [sys.executable, "-m", "nsh.ninepfuse", *words, "--", "fd!0", await _host_name(p, mtpt)]
+        start = Start(argv[0], argv, os.environb, _own_directory())
+        child.front, child.args = False, ["9pfuse", where, mtpt]
+        child.start(lambda child: run_as(child, start))
+        said = await _line(answer)
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        answer.close()
+    if said != MOUNTED:
+        raise P9Error(said or f"mount {mtpt}: i/o error")
+    child.atexit(p.leader.atexit(lambda: _end(child)))
+
+
+def _own_directory() -> str | None:
+    """Where this program stands: Python may have found us from there."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+async def _host_name(p: Proc, name: str) -> str:
+    """The host's name of a file of the name space. Errors: `P9Error`."""
+    try:
+        path = host_path(await namec(p, name, Access.MOUNT))
+    except OSError as e:
+        raise P9Error(f"mount {name}: {e}") from None
+    if path is None:
+        raise P9Error(f"mount {name}: not a file of the host")
+    return path
+
+
+async def _line(c: Chan) -> str:
+    """What a program writes up to the end of its line, or of its output."""
+    line = b""
+    while not line.endswith(b"\n") and (data := await settle(c.dev.read(c, 8192, 0))):
+        line += data
+    return line.decode(errors="replace").strip()
+
+
+def _end(child: Proc) -> None:
+    """Have it unmount; the shell that ends waits for that (`nsh.rc.session`)."""
+    child.kill()
+    farewell = asyncio.get_running_loop().create_task(child.wait())
+    _farewells.add(farewell)
+    farewell.add_done_callback(_farewells.discard)
+
+
+_farewells: set[asyncio.Task[str]] = set()

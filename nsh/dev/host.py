@@ -205,9 +205,14 @@ class HostDevice(Device):
         self._mounts.refresh()
         return self._mounts.resolve(path)[1]
 
-    async def ask(self, question: Callable[[str], T], path: str) -> T:
-        """What ``question`` says of the whole name ``path`` on the host. Errors: those of the question."""
+    async def ask(self, question: Callable[[str], T], path: str, *, inside: bool = False) -> T:
+        """What ``question`` says of the whole name ``path`` on the host, and perhaps of what is ``inside``.
+
+        Errors: those of the question.
+        """
         place = self.place(path)
+        if place is None and inside and self._mounts.holds_slow(path):
+            place = self._mounts.mixed
         return question(path) if place is None else await patiently(place, functools.partial(question, path))
 
     def wait_in(self, path: str) -> None:

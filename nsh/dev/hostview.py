@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from nsh.dev.host import host_path
+from nsh.dev.host import HostDevice, ask
 from nsh.kern.chan import Chan, Key
 from nsh.kern.mnt import MCREATE, Mhead, Mount
 from nsh.kern.namec import WalkError, walk
@@ -94,7 +94,7 @@ async def shortcuts(slash: Chan, view: HostView) -> list[Shortcut]:
 
     That is what has its place and its content from the host alone: nothing is bound on it or below it.
     """
-    covered = [path for head, _ in view.mounts() if (path := _real(head.covered))]
+    covered = [path for head, _ in view.mounts() if (path := await ask(head.covered, os.path.realpath))]
     found: list[Shortcut] = []
     for name in SYSTEM:
         try:
@@ -113,8 +113,9 @@ async def _below(c: Chan, name: str, view: HostView, covered: list[str]) -> list
     """
     head = view.find(c)
     members = [c] if head is None else [m.to for m in head.mounts]
-    paths = [_real(member) for member in members]
-    own = _resolved(name)
+    host = HostDevice.of(c.dev.system)
+    paths = [await ask(member, os.path.realpath) for member in members]
+    own = await host.ask(os.path.realpath, name)
     if paths == [own]:
         if not any(path.startswith(f"{own}/") for path in covered):
             return [Shortcut(own, name)]
@@ -123,23 +124,13 @@ async def _below(c: Chan, name: str, view: HostView, covered: list[str]) -> list
     elif own not in paths:
         return []
     found: list[Shortcut] = []
-    for entry in _entries(own):
+    for entry in await host.ask(_entries, own, inside=True):
         try:
             below = await walk(c, [entry], view)
         except WalkError:
             continue
         found += await _below(below, f"{name}/{entry}", view, covered)
     return found
-
-
-def _real(c: Chan) -> str | None:
-    """The name without links of a file of the host."""
-    path = host_path(c)
-    return None if path is None else _resolved(path)
-
-
-def _resolved(path: str) -> str:
-    return os.path.realpath(path)
 
 
 def _entries(directory: str) -> list[str]:

@@ -9,35 +9,45 @@ program is to stand.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsh.dev.patience import given_up
+
+if TYPE_CHECKING:
+    import ctypes
 
 _BIG = 1024
 """More bytes than any of the library's structures for a start has."""
 _SETPGROUP, _SETSIGDEF, _SETSIGMASK = 2, 4, 8
 
 
-_library = functools.cache(lambda: ctypes.CDLL(None, use_errno=True))
-"""The library; its functions let go of the interpreter's lock while they run."""
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """The library; its functions let go of the interpreter's lock while they run."""
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
 
 
 @functools.cache
-def _function(name: str, *types: Any) -> Callable[..., int]:
-    """A function of the library; the last of ``types`` is that of its result."""
-    library = _library()
+def _function(name: str, types: str) -> Callable[..., int]:
+    """A function of the library that takes these types, a letter each, and the last of which it returns."""
+    import ctypes
+
+    known = {"i": ctypes.c_int, "n": ctypes.c_ssize_t, "q": ctypes.c_int64, "s": ctypes.c_char_p}
     # where offsets have 32 bits, the function for 64 has a name of its own
-    function = getattr(library, f"{name}64", None) or getattr(library, name)
-    *function.argtypes, function.restype = types
+    function = getattr(_library(), f"{name}64", None) or getattr(_library(), name)
+    *function.argtypes, function.restype = [known[letter] for letter in types]
     return function  # type: ignore[no-any-return]
 
 
 def _call(function: Callable[..., int], *args: object) -> int:
+    import ctypes
+
     while (result := function(*args)) < 0:
         number = ctypes.get_errno()
         if number != errno.EINTR or given_up():
@@ -45,39 +55,37 @@ def _call(function: Callable[..., int], *args: object) -> int:
     return result
 
 
+def _filled(function: Callable[..., int], fd: int, count: int, *args: int) -> bytes:
+    """What a function that reads puts into its buffer."""
+    import ctypes
+
+    buffer = ctypes.create_string_buffer(count)
+    return bytes(memoryview(buffer)[: _call(function, fd, buffer, count, *args)])
+
+
 def open(path: str, flags: int, mode: int = 0) -> int:
     """open(2)."""
-    function = _function("open", ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_int)
-    return _call(function, os.fsencode(path), flags | os.O_CLOEXEC, mode)
+    return _call(_function("open", "siii"), os.fsencode(path), flags | os.O_CLOEXEC, mode)
 
 
 def read(fd: int, count: int) -> bytes:
     """read(2)."""
-    buffer = ctypes.create_string_buffer(count)
-    function = _function("read", ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ssize_t)
-    return bytes(memoryview(buffer)[: _call(function, fd, buffer, count)])
+    return _filled(_function("read", "isnn"), fd, count)
 
 
 def pread(fd: int, count: int, offset: int) -> bytes:
     """pread(2)."""
-    buffer = ctypes.create_string_buffer(count)
-    return bytes(memoryview(buffer)[: _call(_at_offset("pread"), fd, buffer, count, offset)])
+    return _filled(_function("pread", "isnqn"), fd, count, offset)
 
 
 def write(fd: int, data: bytes) -> int:
     """write(2)."""
-    function = _function("write", ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_ssize_t)
-    return _call(function, fd, data, len(data))
+    return _call(_function("write", "isnn"), fd, data, len(data))
 
 
 def pwrite(fd: int, data: bytes, offset: int) -> int:
     """pwrite(2)."""
-    return _call(_at_offset("pwrite"), fd, data, len(data), offset)
-
-
-def _at_offset(name: str) -> Callable[..., int]:
-    types = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64, ctypes.c_ssize_t)
-    return _function(name, *types)
+    return _call(_function("pwrite", "isnqn"), fd, data, len(data), offset)
 
 
 # --- starting programs -------------------------------------------------------------------------
@@ -101,6 +109,8 @@ def spawn(
     ``group``: it leads a process group of its own; ``default``: signals that are not ignored; ``blocked``:
     signals that wait.
     """
+    import ctypes
+
     pid = ctypes.c_int()
     with _initialised("posix_spawn_file_actions") as actions, _initialised("posix_spawnattr") as attributes:
         _do("posix_spawn_file_actions_addfchdir_np", actions, directory)
@@ -130,6 +140,8 @@ def _do(name: str, *args: object) -> None:
 @contextlib.contextmanager
 def _initialised(name: str) -> Iterator[Any]:
     """One of the structures that tell how to start."""
+    import ctypes
+
     structure = ctypes.create_string_buffer(_BIG)
     _do(f"{name}_init", structure)
     try:
@@ -139,6 +151,8 @@ def _initialised(name: str) -> Iterator[Any]:
 
 
 def _signals(numbers: Iterable[int]) -> Any:
+    import ctypes
+
     signals = ctypes.create_string_buffer(_BIG)
     for number in numbers:
         _library().sigaddset(signals, number)
@@ -146,4 +160,6 @@ def _signals(numbers: Iterable[int]) -> Any:
 
 
 def _array(words: Sequence[bytes]) -> Any:
+    import ctypes
+
     return (ctypes.c_char_p * (len(words) + 1))(*words, None)

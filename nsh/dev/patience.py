@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 T = TypeVar("T")
 
@@ -198,8 +200,10 @@ class _Worker(threading.Thread):
     """A thread that does one job after the other."""
 
     def __init__(self) -> None:
+        from queue import SimpleQueue
+
         super().__init__(name="nsh-patience", daemon=True)
-        self.jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self.jobs: SimpleQueue[_Job] = SimpleQueue()
         self.start()
 
     def run(self) -> None:

@@ -18,7 +18,6 @@ import stat
 import struct
 from collections.abc import Callable
 from typing import NamedTuple
-from weakref import WeakSet
 
 from nsh import errors
 from nsh.errors import P9Error
@@ -227,7 +226,6 @@ class Listener:
         self._sock = sock
         self._cleanup = cleanup
         self._short = -math.inf  # when descriptors were last missing
-        _announced.add(self)
         host = sock.getsockname()[0] if a.net == "tcp" else ""
         self.public = a.net == "tcp" and not host.startswith("127.") and host != "::1"
 
@@ -268,21 +266,8 @@ class Listener:
 
     def close(self) -> None:
         """Announce no more; connections that were accepted stay."""
-        _announced.discard(self)
         self._sock.close()
         self._cleanup()
-
-
-_announced: WeakSet[Listener] = WeakSet()
-
-
-def is_ours(a: Address) -> bool:
-    """Is ``a``, as far as names tell, an address that this program has announced?"""
-    if a.net == "unix":
-        return any(each.address == a for each in _announced)
-    if a.net not in ("tcp", "net") or not is_local(a):
-        return False
-    return any(each.address.net == "tcp" and each.address.service == str(port(a)) for each in _announced)
 
 
 class Single:

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from weakref import WeakKeyDictionary
 
 from nsh import errors
+from nsh.dev.host import HostDevice
 from nsh.dev.hostview import HostView, Shortcut, host_view, shortcuts
 from nsh.dev.spawn import Start, run_as
 from nsh.kern.export import Export
@@ -105,6 +106,7 @@ class Room:
         self._settled = asyncio.Event()
         self._mounted: Mounted | None = None
         self._forget = p.leader.atexit(self.close)
+        HostDevice.of(p.system).wait_in("/proc")  # which leads to the root of every program, so to us
 
     async def enter(self) -> bool:
         """Wait until it is built, and become a user of it; False if that did not succeed."""

@@ -12,11 +12,13 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
+from nsh.dev.patience import Place, patiently
 from nsh.p9.const import DMDIR
 from nsh.rc.builtins import BUILTINS
 from nsh.rc.find import host_directories, runnable
@@ -53,6 +55,7 @@ class CommandCompleter(Completer):
     def __init__(self, sh: Shell) -> None:
         self._shell = sh
         self._programs: dict[str, tuple[int, frozenset[str]]] = {}
+        self._place = Place("$PATH")
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Without waiting there is nothing to offer: directories are read by the loop."""
@@ -79,7 +82,7 @@ class CommandCompleter(Completer):
         if sh.var.get("path"):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
-                    names |= await asyncio.to_thread(self._of_host, host_directories(sh))
+                    names |= await patiently(self._place, partial(self._of_host, host_directories(sh)))
         return names
 
     def _of_host(self, directories: list[str]) -> set[str]:

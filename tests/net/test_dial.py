@@ -15,7 +15,7 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan, settle
 from nsh.kern.mnt import MREPL
 from nsh.kern.proc import Proc
-from nsh.net.dial import DESCRIPTORS, address, announce, dial, is_ours
+from nsh.net.dial import DESCRIPTORS, address, announce, dial
 from tests.kern.world import content, failure, listing, world
 
 
@@ -288,17 +288,3 @@ async def test_all_connections_end_with_the_first_process() -> None:
     assert await read(here) == b""
     there.close()
     here.close()
-
-
-async def test_what_this_program_has_announced_is_known_as_its_own(tmp_path: Path) -> None:
-    p = await world()
-    listener = await announce(p.system, "tcp!127.0.0.1!0")
-    where = listener.address
-    assert is_ours(where)
-    assert is_ours(address(f"localhost:{where.service}"))
-    assert not is_ours(where._replace(host="192.0.2.1"))
-    listener.close()
-    assert not is_ours(where)
-    socket = await announce(p.system, f"unix!{tmp_path}/s")
-    assert is_ours(socket.address)
-    socket.close()
