@@ -12,10 +12,13 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from nsh import errors
+from nsh.dev.launch import Launch, Pipes, launch, launch_patiently, unwanted, waits
+from nsh.dev.patience import Place, patiently
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
 from taskfs import status
@@ -24,6 +27,7 @@ from taskfs.guard import Guard
 from taskfs.spool import Bell, Feed, Spool
 
 if TYPE_CHECKING:
+    from nsh.kern.proc import System
     from taskfs.ctl import Options
 
 T = TypeVar("T")
@@ -42,15 +46,6 @@ class Ending(NamedTuple):
     why: str
 
 
-class Command(NamedTuple):
-    """What to run, in which directory and environment, with a priority lower by ``nice``."""
-
-    argv: Sequence[str]
-    directory: str
-    env: Mapping[str, str]
-    nice: int
-
-
 class Task:
     """A running process. ``ended`` is called once, with how it went."""
 
@@ -64,51 +59,35 @@ class Task:
         self._timers: list[asyncio.TimerHandle] = []
         self._finished = False  # the process group has gone, or will have
 
-    def start(self, command: Command, pipes: tuple[Feed, Spool, Spool]) -> None:
-        """Run a command. Errors: `P9Error` "exec failed: WHY"."""
-        stdin, stdout, stderr = pipes
-        opened: list[int] = []
-        try:
-            for _ in pipes:
-                opened += os.pipe()
-            self._spawn(command, (opened[0], opened[3], opened[5]))
-        except (OSError, ValueError) as e:  # ValueError: a NUL in an argument
-            for fd in opened:
-                os.close(fd)
-            raise P9Error(f"exec failed: {_reason(e, command.directory)}") from None
-        for fd in (opened[0], opened[3], opened[5]):
-            os.close(fd)
-        stdin.attach(opened[1])
-        stdout.drain(opened[2])
-        stderr.drain(opened[4])
-
-    def _spawn(self, command: Command, fds: tuple[int, int, int]) -> None:
-        import subprocess
-
-        argv, directory, env, nice = command
-        if not argv[0]:
-            raise FileNotFoundError(errno.ENOENT, "")  # Popen would try the directories of PATH themselves
-
-        def popen() -> subprocess.Popen[bytes]:
-            # vfork underneath: no copy of this process is made
-            return subprocess.Popen(
-                argv, cwd=directory, env=env, process_group=0, stdin=fds[0], stdout=fds[1], stderr=fds[2]
-            )
-
+    def start(self, command: Launch, nice: int) -> None:
+        """Run a command with a priority lower by ``nice``. Errors: OSError, ValueError."""
         self._guard.start()
         self._began = time.monotonic()
-        process = _lowered(nice, popen) if nice else popen()
-        self.pid = process.pid
-        self._guard.add(self.pid)
-        give_back(self.pid)
+        self._run(_lowered(nice, partial(launch, command)) if nice else launch(command))
+
+    async def start_patiently(
+        self, command: Launch, nice: int, place: Place, after: Callable[[], None]
+    ) -> None:
+        """The same where one may have to wait for it; ``after`` is called when that is over (`patiently`)."""
+        self._guard.start()
+        self._began = time.monotonic()
+        start = partial(launch_patiently, command)
+        call = partial(_lowered, nice, start) if nice else start
+        self._run(await patiently(place, call, partial(unwanted, place), after))
+
+    def _run(self, pid: int) -> None:
+        """The process is there."""
+        self.pid = pid
+        self._guard.add(pid)
+        give_back(pid)
         try:
-            self._pidfd = os.pidfd_open(self.pid)
+            self._pidfd = os.pidfd_open(pid)
         except OSError:  # too many are open; what nobody could wait for must not run on
-            os.killpg(self.pid, signal.SIGKILL)
-            process.wait()
-            self._guard.remove(self.pid)
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            self._guard.remove(pid)
             raise
-        asyncio.get_running_loop().add_reader(self._pidfd, self._exited, process)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._exited)
 
     def limit(self, seconds: float) -> None:
         """Kill the task when it has run this long; `Ending.why` is then "timeout"."""
@@ -141,12 +120,11 @@ class Task:
         if self._pidfd < 0:
             self._guard.remove(self.pid)
 
-    def _exited(self, process: Any) -> None:
+    def _exited(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1
         _, code, usage = os.wait4(self.pid, 0)
-        process.returncode = code  # else Popen would wait for it, when it is collected
         for timer in self._timers:
             timer.cancel()
         self._sweep()
@@ -181,12 +159,12 @@ def _lowered(n: int, start: Callable[[], T]) -> T:
         return thread.submit(start).result()
 
 
-def _reason(e: Exception, directory: str) -> str:
+def _failed(e: Exception, directory: str) -> P9Error:
     """Why a process could not be started, in the host's words; names the directory if that is at fault."""
     if not isinstance(e, OSError):
-        return str(e)
+        return P9Error(f"exec failed: {e}")
     why = os.strerror(e.errno or errors.P9Error.code)
-    return f"{directory}: {why}" if e.filename == directory else why
+    return P9Error(f"exec failed: {directory}: {why}" if e.filename == directory else f"exec failed: {why}")
 
 
 class Leaf:
@@ -196,7 +174,8 @@ class Leaf:
     last; ``used``: something was.
     """
 
-    def __init__(self, guard: Guard, options: Options, home: str) -> None:
+    def __init__(self, system: System, guard: Guard, options: Options, home: str) -> None:
+        self._system = system
         self._guard = guard
         self._options = options
         self._home = home
@@ -206,6 +185,7 @@ class Leaf:
         self._reading: dict[Chan, tuple[Spool, int]] = {}  # and the offset there of what is 0 to the reader
         self._bell = Bell()
         self._freed = False
+        self._starting = False
         self.arg0 = ""
 
     @property
@@ -222,27 +202,66 @@ class Leaf:
 
     # --- the task ------------------------------------------------------------------------------
 
-    def exec(self, argv: list[str]) -> None:
+    def exec(self, argv: list[str]) -> Maybe[None]:
         """Start a task. Errors: `P9Error` "exec failed: WHY"; `Einuse` while one runs; `Ehungup`."""
         if self._freed:
             raise errors.Ehungup()
-        if self.running:
+        if self.running or self._starting:
             raise errors.Einuse("exec failed: a task is running already")
         options = self._options
-        task = Task(self._guard, self._ended)
         env = {**os.environ, **options.env} if options.env else os.environ
-        # what the task before has left stays, until another has really started
-        pipes = self._stdin, self._stdout, self._stderr
-        if self._task is not None:
-            pipes = Feed(), Spool(), Spool()
-        task.start(Command([*argv, *options.args], self._directory, env, options.nice), pipes)
+        if not argv[0]:
+            raise _failed(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), self._directory)
+        try:
+            pipes = Pipes()
+        except OSError as e:
+            raise _failed(e, self._directory) from None
+        command = Launch([*argv, *options.args], self._directory, env, pipes.theirs)
+        place = waits(self._system, command)
+        if place is not None:
+            return self._exec_patiently(command, pipes, place)
+        task = Task(self._guard, self._ended)
+        try:
+            task.start(command, options.nice)
+        except (OSError, ValueError) as e:  # ValueError: a NUL in an argument
+            pipes.close_ours()
+            raise _failed(e, command.directory) from None
+        finally:
+            pipes.close_theirs()
+        self._begin(task, argv[0], pipes)
+        return None
+
+    async def _exec_patiently(self, command: Launch, pipes: Pipes, place: Place) -> None:
+        """The rest where one may have to wait for the program to start."""
+        task = Task(self._guard, self._ended)
+        self._starting = True
+        try:
+            await task.start_patiently(command, self._options.nice, place, pipes.close_theirs)
+        except BaseException as e:
+            pipes.close_ours()
+            if isinstance(e, OSError | ValueError):
+                raise _failed(e, command.directory) from None
+            raise
+        finally:
+            self._starting = False
+        self._begin(task, command.argv[0], pipes)
+        if self._freed:
+            task.kill()
+            raise errors.Ehungup()
+
+    def _begin(self, task: Task, arg0: str, pipes: Pipes) -> None:
+        """The task runs. What the one before has left stayed until now."""
         if self._task is not None:
             self._stdout.close()
             self._stderr.close()
-        self._stdin, self._stdout, self._stderr = pipes
-        self._task, self._ending, self.arg0 = task, None, argv[0]
-        if options.timeout:
-            task.limit(options.timeout)
+            self._stdin, self._stdout, self._stderr = Feed(), Spool(), Spool()
+        stdin, stdout, stderr = pipes.ours
+        self._stdin.attach(stdin)
+        self._stdout.drain(stdout)
+        self._stderr.drain(stderr)
+        self._task, self._ending, self.arg0 = task, None, arg0
+        if self._options.timeout:
+            task.limit(self._options.timeout)
 
     def _ended(self, ending: Ending) -> None:
         self._ending = ending

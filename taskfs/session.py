@@ -161,7 +161,7 @@ class Session(Directory):
     def _leaf(self) -> Leaf:
         """What runs tasks here; made when it is first asked for, which of a team it seldom is."""
         if self._leaf_made is None:
-            self._leaf_made = Leaf(self.device.guard, self.options, self.device.home)
+            self._leaf_made = Leaf(self.device.system, self.device.guard, self.options, self.device.home)
         return self._leaf_made
 
     @property
@@ -191,8 +191,7 @@ class Session(Directory):
         if self._team is not None:
             return self._exec(self._team, argv)
         here = self.device.hosts.here.name
-        self._leaf.exec([substitute(arg, 0, 1, here) for arg in argv])
-        return None
+        return self._leaf.exec([substitute(arg, 0, 1, here) for arg in argv])
 
     async def _exec(self, team: Team, argv: list[str]) -> None:
         async with self._lock:

@@ -1,8 +1,8 @@
 """9pfuse: mount a 9P server, as plan9port's command does, but in this name space; with -f for the host.
 
-The host's mount is served by a program of its own (`nsh.ninepfuse`), which is given a connection that was made
-here, by the rules of this name space, and ends with this shell. If the shell served it, Linux could make the
-whole of it wait for itself, whenever one of its threads has a page fault in a file there.
+The host's mount is served by a program of its own (`nsh.ninepfuse`), which is given a connection that was
+made here, by the rules of this name space, and ends with this shell. If the shell served it, Linux could make
+the whole of it wait for itself, whenever one of its threads has a page fault in a file there.
 """
 
 from __future__ import annotations

@@ -16,11 +16,14 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from nsh import errors
+from nsh.dev.launch import Launch, Pipes, launch, launch_patiently, unwanted, waits
 from nsh.dev.openfile import OpenFile
+from nsh.dev.patience import Place, patiently
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
 from nsh.kern.ctlmsg import parse
@@ -48,25 +51,12 @@ class Program:
     what the wait file says of it: ``PID USER SYS REAL STATUS``, times in milliseconds.
     """
 
-    def __init__(self, argv: list[str], directory: str, nice: int, ended: Callable[[str], None]) -> None:
-        """Errors: `P9Error` "exec failed: WHY", "can't chdir to DIR: WHY"."""
-        pipes = [os.pipe() for _ in range(3)]
-        theirs = [pipes[0][0], pipes[1][1], pipes[2][1]]
-        ours = [pipes[0][1], pipes[1][0], pipes[2][0]]
-        try:
-            self._process = _spawn(argv, directory, theirs)
-        except (OSError, ValueError) as e:  # ValueError: a NUL in an argument
-            for fd in ours:
-                os.close(fd)
-            raise _refused(e, argv, directory) from None
-        finally:
-            for fd in theirs:
-                os.close(fd)
-        for fd in ours:
+    def __init__(self, pid: int, ends: list[int], nice: int, ended: Callable[[str], None]) -> None:
+        for fd in ends:
             os.set_blocking(fd, False)
-        self.ends = [OpenFile(fd, os.fstat(fd).st_mode) for fd in ours]
+        self.ends = [OpenFile(fd, os.fstat(fd).st_mode) for fd in ends]
         self.gone = asyncio.Event()
-        self._pid: int = self._process.pid
+        self._pid = pid
         self._began = time.monotonic()
         self._ended = ended
         self._killer: asyncio.TimerHandle | None = None
@@ -93,21 +83,13 @@ class Program:
             self._killer.cancel()
             self._signal(signal.SIGKILL)  # what else there is of the group
         _, code, usage = os.wait4(self._pid, 0)
-        self._process.returncode = code  # else Popen would wait for it, when it is collected
         real = time.monotonic() - self._began
         times = " ".join(str(round(seconds * 1000)) for seconds in (usage.ru_utime, usage.ru_stime, real))
         self.gone.set()
         self._ended(f"{self._pid} {times} {quote(_reason(code))}")
 
 
-def _spawn(argv: list[str], directory: str, fds: list[int]) -> Any:
-    import subprocess
-
-    # vfork underneath: no copy of this process is made, and the answer is there when the program has begun
-    return subprocess.Popen(argv, cwd=directory, process_group=0, stdin=fds[0], stdout=fds[1], stderr=fds[2])
-
-
-def _refused(e: Exception, argv: list[str], directory: str) -> P9Error:
+def _refused(e: BaseException, argv: list[str], directory: str) -> P9Error:
     """Why a program could not be started, in the words of devcmd."""
     if not isinstance(e, OSError):
         return P9Error(f"exec failed: {e}")
@@ -154,9 +136,13 @@ class Ctl(Part):
     def read(self, c: Chan, count: int, offset: int) -> bytes:
         return self.command.name.encode()[offset : offset + count]
 
-    def write(self, c: Chan, data: bytes, offset: int) -> int:
-        self.command.control(bytes(data).decode("utf-8", "surrogateescape"))
-        return len(data)
+    def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
+        done = self.command.control(bytes(data).decode("utf-8", "surrogateescape"))
+        return len(data) if done is None else self._written(done, len(data))
+
+    async def _written(self, done: Awaitable[None], count: int) -> int:
+        await done
+        return count
 
     def wstat(self, c: Chan, d: Dir) -> None:
         self.command.give(d)
@@ -296,7 +282,7 @@ class Command(Directory):
 
     # --- the program ---------------------------------------------------------------------------
 
-    def control(self, text: str) -> None:
+    def control(self, text: str) -> Maybe[None]:
         """Do a control message. Errors: those of `parse`, `Einuse`, and why a program cannot be started."""
         word, *args = parse(text, _WORDS)
         match word:
@@ -311,20 +297,52 @@ class Command(Directory):
                     raise P9Error("not started")
                 self.program.kill()
             case "exec":
-                self._exec(args)
+                return self._exec(args)
+        return None
 
-    def _exec(self, argv: list[str]) -> None:
+    def _exec(self, argv: list[str]) -> Maybe[None]:
+        """Start a program. Errors: `P9Error` "exec failed: WHY", "can't chdir to DIR: WHY"."""
         if self.program is not None or self._argv:
             raise errors.Einuse()
         if not argv:
             raise errors.Ectlargs(f'{errors.Ectlargs.text} "exec"')
         self._argv, self._state = argv, "Execute"
+        pipes = Pipes()
+        start = Launch(argv, self._directory, os.environ, pipes.theirs)
+        place = waits(self.device.system, start)
+        if place is not None:
+            return self._exec_patiently(start, pipes, place)
         try:
-            self.program = Program(argv, self._directory, self._nice, self._exited)
-        except OSError:
-            self._state = "Done"
-            raise
+            pid = launch(start)
+        except (OSError, ValueError) as e:
+            raise self._failed(pipes, e) from None
+        finally:
+            pipes.close_theirs()
+        self._begin(pid, pipes)
+        return None
+
+    async def _exec_patiently(self, start: Launch, pipes: Pipes, place: Place) -> None:
+        """The rest where one may have to wait for it; meanwhile nobody may use the directory any more."""
+        self.opens += 1
+        try:
+            call, dispose = partial(launch_patiently, start), partial(unwanted, place)
+            pid = await patiently(place, call, dispose, after=pipes.close_theirs)
+            self._begin(pid, pipes)
+        except (OSError, ValueError, asyncio.CancelledError) as e:
+            failed = self._failed(pipes, e)
+            raise e if isinstance(e, asyncio.CancelledError) else failed from None
+        finally:
+            self.closed()
+
+    def _begin(self, pid: int, pipes: Pipes) -> None:
+        self.program = Program(pid, pipes.ours, self._nice, self._exited)
         self.ends[:] = self.program.ends
+
+    def _failed(self, pipes: Pipes, e: BaseException) -> P9Error:
+        """There is no program, because of ``e``."""
+        pipes.close_ours()
+        self._state = "Done"
+        return _refused(e, self._argv, self._directory)
 
     def _exited(self, ending: str) -> None:
         self.program = None
