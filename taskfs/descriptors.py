@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import resource
 
 _FOUND = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -13,8 +12,6 @@ def more_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_FOUND[1], _FOUND[1]))
 
 
-def give_back(pid: int) -> None:
-    """Let a process that was started have as many as we had."""
-    if _FOUND[0] != _FOUND[1]:
-        with contextlib.suppress(PermissionError):  # a set-user-id program keeps what we have
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, _FOUND)
+def files_before() -> int:
+    """How many it could have before."""
+    return _FOUND[0]

@@ -1,95 +1,122 @@
-"""Guard: a helper process that kills what an nsh leaves running when it dies, however it dies.
+"""Guard: how an nsh starts tasks and is told of their ends: through a helper that outlives it.
 
-A process that is killed with SIGKILL cannot clean up. So each nsh that runs tasks has a guard: a small
-shell that is told, through a pipe, which process groups begin and end. When the pipe is closed from
-the other side, by exit or by death, what is still there is killed. Nothing else belongs here.
+A process that is killed with SIGKILL cannot clean up, and what comes of a task may be anywhere. So the tasks
+of an nsh are children of its keeper (`taskfs.keeper`), which ends all that is left of them when nsh is gone,
+however that happens. Here is nsh's end of the socket between the two: what is asked, and who is told what
+is answered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import marshal
 import os
-from typing import Any
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
+from taskfs.descriptors import files_before
 from taskfs.spool import Bell
-
-# dash, busybox and bash run this alike; its own process group keeps a terminal's Ctrl-C away from it
-_SCRIPT = """
-cd /
-live=' '
-while read -r what group; do
-    case $what in
-    +) live="$live$group " ;;
-    -) case $live in *" $group "*) live="${live%% $group *} ${live#* $group }" ;; esac ;;
-    esac
-done
-[ "$live" = ' ' ] && exit
-for group in $live; do kill -TERM -$group; done
-for tenth in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    left=' '
-    for group in $live; do kill -0 -$group && left="$left$group "; done
-    live=$left
-    [ "$live" = ' ' ] && exit
-    sleep 0.1
-done
-for group in $live; do kill -KILL -$group; done
-"""
-
 
 LINGER = 10.0
 """Seconds that the helper stays for the next task; it takes longer to start than most tasks do."""
 
+_KEEPER = os.path.join(os.path.dirname(__file__), "keeper.py")
+_MESSAGE = 4096
+"""More bytes than a message has."""
+
+
+class Job(NamedTuple):
+    """A command, to be run in a directory and an environment, with a priority lower by ``nice``; ``files``:
+    its descriptors, by number, each one of ours.
+    """
+
+    argv: Sequence[str]
+    directory: str
+    environ: Mapping[bytes, bytes]
+    nice: int = 0
+    files: Mapping[int, int] = {}
+
+
+class NoDirectory(OSError):
+    """The directory in which a task was to run is at fault."""
+
+
+class Watcher(Protocol):
+    """Who is told what becomes of a task."""
+
+    def started(self, number: int, pid: int) -> None:
+        """It runs, as this process; ``number`` is what the guard calls it."""
+
+    def ended(self, status: int, user: float, system: float, real: float) -> None:
+        """Its process has ended, with this status of wait(2), after so many seconds."""
+
+    def gone(self) -> None:
+        """Nothing is left of it."""
+
+    def lost(self) -> None:
+        """The helper has died, and with it all knowledge of the task."""
+
 
 class Guard:
-    """Knows the process groups that run, and keeps the helper while it is wanted or one of them runs."""
+    """The tasks of an nsh, by number, and the helper while it is wanted or one of them is there."""
 
     def __init__(self) -> None:
         self._wanted = False
-        self._pipe = -1
-        self._groups: set[int] = set()
-        self._helper = 0
+        self._helper: Helper | None = None
+        self._last = 0
+        self._watchers: dict[int, Watcher | None] = {}
+        self._starting: dict[int, asyncio.Future[None]] = {}
         self._bell = Bell()
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Have the helper there. Errors: those of starting a process."""
+    async def start(self, watcher: Watcher, job: Job) -> None:
+        """Start a task. The descriptors are the guard's from now on.
+
+        Errors: `NoDirectory`, OSError. Cancelled: the task is ended, if it was started.
+        """
         self._wanted = True
         self._stop_timer()
-        if self._pipe >= 0:
-            return
-        if self._helper:
-            os.waitpid(self._helper, 0)  # its pipe is closed and it had nothing to kill: it has ended
-            self._helper = 0
-        read, write = os.pipe()
-        onto: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, read, 0)]
-        onto += [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_WRONLY, 0) for fd in (1, 2)]
         try:
-            self._helper = os.posix_spawn(
-                "/bin/sh", ["sh", "-c", _SCRIPT], os.environ, file_actions=onto, setsid=True
-            )
-        except OSError:
-            os.close(write)
+            helper = self._helper = self._helper or Helper(self._hear, self._lost)
+            file = _memorized(job)
+        except BaseException:
+            for fd in job.files.values():
+                os.close(fd)
+            raise
+        self._last = number = self._last + 1
+        self._watchers[number] = watcher
+        starting = self._starting[number] = asyncio.get_running_loop().create_future()
+        helper.send(("start", number), [file, *job.files.values()])
+        try:
+            await starting
+        except asyncio.CancelledError:
+            if number in self._watchers:
+                self._watchers[number] = None
+                self.end(number, 0.0)
             raise
         finally:
-            os.close(read)
-        self._pipe = write
-        for group in self._groups:
-            self._tell(f"+ {group}\n")
+            self._starting.pop(number, None)
 
-    def add(self, group: int) -> None:
-        """A process group has begun."""
-        self._groups.add(group)
-        self._tell(f"+ {group}\n")
+    def signal(self, number: int, which: int) -> None:
+        """Send a signal to the process group of a task, as long as its process runs."""
+        self._ask("signal", number, int(which))
 
-    def remove(self, group: int) -> None:
-        """A process group has ended."""
-        if group in self._groups:
-            self._groups.discard(group)
-            self._tell(f"- {group}\n")
-            self._leave()
+    def end(self, number: int, grace: float) -> None:
+        """SIGTERM to all that is left of a task, and SIGKILL, ``grace`` seconds later, to what then is."""
+        self._ask("end", number, grace)
+
+    def _ask(self, *message: str | float) -> None:
+        if self._helper is not None:
+            self._helper.send(message, [])
+
+    # --- whether the helper is wanted ----------------------------------------------------------
 
     def unwanted(self) -> None:
-        """No more will be started soon: let the helper go, once nothing runs any more."""
+        """No more will be started soon: let the helper go, once nothing of any task is left."""
         self._stop_timer()
         self._wanted = False
         self._leave()
@@ -97,7 +124,7 @@ class Guard:
     def unwanted_soon(self) -> None:
         """`unwanted`, in `LINGER` seconds, if no more is started until then."""
         self._stop_timer()
-        if self._pipe >= 0:
+        if self._helper is not None:
             self._timer = asyncio.get_running_loop().call_later(LINGER, self.unwanted)
 
     def _stop_timer(self) -> None:
@@ -106,24 +133,152 @@ class Guard:
             self._timer = None
 
     async def idle(self) -> None:
-        """Wait until no process group runs."""
-        while self._groups:
+        """Wait until nothing of any task is left."""
+        while self._watchers:
             await self._bell.wait()
 
     def _leave(self) -> None:
-        if not self._groups:
+        if not self._watchers:
             self._bell.ring()
-            if not self._wanted:
-                self._close()
+            if not self._wanted and self._helper is not None:
+                self._helper.close()
+                self._helper = None
 
-    def _close(self) -> None:
-        if self._pipe >= 0:
-            os.close(self._pipe)
-            self._pipe = -1
+    # --- what the helper says ------------------------------------------------------------------
 
-    def _tell(self, text: str) -> None:
-        if self._pipe >= 0:
+    def _hear(self, message: tuple[Any, ...]) -> None:
+        word, number, *values = message
+        watcher = self._watchers.get(number)
+        starting = self._starting.get(number)
+        match word:
+            case "started" if starting is not None and not starting.done():
+                starting.set_result(None)
+                if watcher is not None:
+                    watcher.started(number, *values)
+            case "failed":
+                error, at_directory = values
+                if starting is not None and not starting.done():
+                    starting.set_exception((NoDirectory if at_directory else OSError)(error, ""))
+                self._forget(number)
+            case "ended" if watcher is not None:
+                watcher.ended(*values)
+            case "gone":
+                if watcher is not None:
+                    watcher.gone()
+                self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        del self._watchers[number]
+        self._leave()
+
+    def _lost(self) -> None:
+        """The helper has died; somebody must have killed it."""
+        self._helper = None
+        for starting in self._starting.values():
+            if not starting.done():
+                starting.set_exception(OSError(errno.ESRCH, ""))
+        watchers, self._watchers = self._watchers, {}
+        for number, watcher in watchers.items():
+            if watcher is not None and number not in self._starting:
+                watcher.lost()
+        self._leave()
+
+
+def _memorized(job: Job) -> int:
+    """A file with what the keeper is to do. Errors: OSError."""
+    argv = [os.fsencode(word) for word in job.argv]
+    what = (argv, os.fsencode(job.directory), dict(job.environ), job.nice, list(job.files))
+    fd = os.memfd_create("job")
+    try:
+        os.pwrite(fd, marshal.dumps(what), 0)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+class Helper:
+    """A keeper, and the way to it. ``lost`` is called when it has died of itself."""
+
+    def __init__(self, hear: Callable[[tuple[Any, ...]], None], lost: Callable[[], None]) -> None:
+        """Start it. Errors: OSError."""
+        self._hear, self._lost = hear, lost
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        argv = [sys.executable, "-I", "-S", _KEEPER, str(files_before())]
+        files = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)]
+        silent = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_WRONLY, 0) for fd in (1, 2)]
+        try:
+            # a session of its own keeps a terminal's Ctrl-C away from it
+            self.pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=[*files, *silent], setsid=True)
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        self._socket = ours
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[tuple[bytes, list[int]]] = deque()
+        self._loop.add_reader(ours, self._readable)
+
+    def send(self, message: tuple[str | float, ...], fds: list[int]) -> None:
+        """Send a message, with descriptors, which are closed here then."""
+        self._queue.append((marshal.dumps(message), fds))
+        if len(self._queue) == 1:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._queue:
+            message, fds = self._queue[0]
             try:
-                os.write(self._pipe, text.encode())
-            except BrokenPipeError:
-                self._close()
+                socket.send_fds(self._socket, [message], fds) if fds else self._socket.send(message)
+            except BlockingIOError:
+                self._loop.add_writer(self._socket, self._flush)
+                return
+            except OSError:
+                pass  # it has died, which `_readable` finds out
+            for fd in fds:
+                os.close(fd)
+            self._queue.popleft()
+        self._loop.remove_writer(self._socket)
+
+    def _readable(self) -> None:
+        while self._socket.fileno() >= 0:
+            try:
+                message = self._socket.recv(_MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = b""
+            if not message:
+                self.close()
+                self._lost()
+                return
+            self._hear(marshal.loads(message))
+
+    def close(self) -> None:
+        """Let it go: it ends what is there, if anything is, and then itself."""
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        for _, fds in self._queue:
+            for fd in fds:
+                os.close(fd)
+        self._queue.clear()
+        self._socket.close()
+        _leave_behind(self.pid)
+
+
+_left_behind: list[int] = []
+"""Helpers that were let go, and have to be waited for when they have ended."""
+
+
+def _leave_behind(pid: int) -> None:
+    """Wait for those that have ended of the helpers that were let go; ``pid`` is one more of these."""
+    _left_behind.append(pid)
+    for pid in list(_left_behind):
+        try:
+            waited, _ = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            waited = pid
+        if waited:
+            _left_behind.remove(pid)

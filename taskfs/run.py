@@ -1,36 +1,27 @@
-"""Task: one command run as a process of this host, and `Leaf`: a session's work when it has no children.
+"""Task: one command run on this host, and `Leaf`: a session's work when it has no children.
 
-A task is a process group of its own, started without a shell and waited for through a pidfd, so that
-nothing here ever blocks the loop or takes part in anybody else's SIGCHLD. How sessions look, and
-where children come from, is not known here.
+A task is a process group of its own, started without a shell, and all that comes of it; how it is started and
+ended is the `guard`'s business. How sessions look, and where children come from, is not known here.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
+import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from nsh import errors
-from nsh.dev.launch import Launch, Pipes, launch, launch_patiently, unwanted, waits
-from nsh.dev.patience import Place, patiently
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
 from taskfs import status
-from taskfs.descriptors import give_back
-from taskfs.guard import Guard
+from taskfs.guard import Guard, Job, NoDirectory
 from taskfs.spool import Bell, Feed, Spool
 
 if TYPE_CHECKING:
-    from nsh.kern.proc import System
     from taskfs.ctl import Options
-
-T = TypeVar("T")
 
 GRACE = 2.0
 """Seconds between the SIGTERM and the SIGKILL of a task that is not wanted any more."""
@@ -47,124 +38,105 @@ class Ending(NamedTuple):
 
 
 class Task:
-    """A running process. ``ended`` is called once, with how it went."""
+    """A running process, and all that comes of it.
 
-    def __init__(self, guard: Guard, ended: Callable[[Ending], None]) -> None:
+    ``pid``: the process; ``ending``: how it ended, None while it runs; ``changed`` is called when that is
+    known, and when nothing is ``left`` of the task.
+    """
+
+    def __init__(self, guard: Guard, changed: Callable[[Task], None]) -> None:
         self.pid = 0
-        self.why = ""
+        self.left = True
+        self.ending: Ending | None = None
+        self._why = ""
         self._guard = guard
-        self._ended = ended
-        self._pidfd = -1
-        self._began = 0.0
-        self._timers: list[asyncio.TimerHandle] = []
-        self._finished = False  # the process group has gone, or will have
+        self._number = 0
+        self._changed = changed
+        self._limit: asyncio.TimerHandle | None = None
 
-    def start(self, command: Launch, nice: int) -> None:
-        """Run a command with a priority lower by ``nice``. Errors: OSError, ValueError."""
-        self._guard.start()
-        self._began = time.monotonic()
-        self._run(_lowered(nice, partial(launch, command)) if nice else launch(command))
-
-    async def start_patiently(
-        self, command: Launch, nice: int, place: Place, after: Callable[[], None]
-    ) -> None:
-        """The same where one may have to wait for it; ``after`` is called when that is over (`patiently`)."""
-        self._guard.start()
-        self._began = time.monotonic()
-        start = partial(launch_patiently, command)
-        call = partial(_lowered, nice, start) if nice else start
-        self._run(await patiently(place, call, partial(unwanted, place), after))
-
-    def _run(self, pid: int) -> None:
-        """The process is there."""
-        self.pid = pid
-        self._guard.add(pid)
-        give_back(pid)
+    async def start(self, job: Job, pipes: tuple[Feed, Spool, Spool]) -> None:
+        """Run a command with ``pipes`` as its standard files. Errors: `P9Error` "exec failed: WHY"."""
+        stdin, stdout, stderr = pipes
+        opened: list[int] = []
         try:
-            self._pidfd = os.pidfd_open(pid)
-        except OSError:  # too many are open; what nobody could wait for must not run on
-            os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            self._guard.remove(pid)
+            for _ in pipes:
+                opened += os.pipe()
+        except OSError as e:
+            _close(opened)
+            raise _refused(e, job.directory) from None
+        theirs = {0: opened[0], 1: opened[3], 2: opened[5]}
+        ours = [opened[1], opened[2], opened[4]]
+        try:
+            await self._guard.start(self, job._replace(files=theirs))
+        except OSError as e:
+            _close(ours)
+            raise _refused(e, job.directory) from None
+        except BaseException:
+            _close(ours)
             raise
-        asyncio.get_running_loop().add_reader(self._pidfd, self._exited)
+        stdin.attach(ours[0])
+        stdout.drain(ours[1])
+        stderr.drain(ours[2])
 
     def limit(self, seconds: float) -> None:
         """Kill the task when it has run this long; `Ending.why` is then "timeout"."""
-        self._timers.append(asyncio.get_running_loop().call_later(seconds, self._timed_out))
+        if self.ending is None:
+            self._limit = asyncio.get_running_loop().call_later(seconds, self._timed_out)
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process group, as far as there still is one."""
-        if self._finished:
-            return  # the number may be somebody else's by now
-        try:
-            os.killpg(self.pid, number)
-        except ProcessLookupError:
-            pass
+        """Send a signal to the process group, as long as the process runs."""
+        if self.ending is None:
+            self._guard.signal(self._number, number)
 
     def kill(self) -> None:
-        """SIGTERM, and SIGKILL after `GRACE` seconds for what is left of the process group then."""
-        if self._finished:
-            return
-        self.signal(signal.SIGTERM)
-        self._timers.append(asyncio.get_running_loop().call_later(GRACE, self._finish_off))
+        """SIGTERM to all that came of the task, and SIGKILL after `GRACE` seconds to what is left then."""
+        if self.left:
+            self._guard.end(self._number, GRACE)
 
     def _timed_out(self) -> None:
-        if self._pidfd >= 0:
-            self.why = "timeout"
-            self.kill()
+        self._why = "timeout"
+        self.kill()
 
-    def _finish_off(self) -> None:
-        self.signal(signal.SIGKILL)
-        self._finished = True
-        if self._pidfd < 0:
-            self._guard.remove(self.pid)
+    # --- what the guard says -------------------------------------------------------------------
 
-    def _exited(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        self._pidfd = -1
-        _, code, usage = os.wait4(self.pid, 0)
-        for timer in self._timers:
-            timer.cancel()
-        self._sweep()
-        elapsed = time.monotonic() - self._began
-        why = self.why or status.reason(code)
-        user, system, real = (round(seconds * 1000) for seconds in (usage.ru_utime, usage.ru_stime, elapsed))
-        self._ended(Ending(self.pid, user, system, real, why))
+    def started(self, number: int, pid: int) -> None:
+        """It runs."""
+        self._number, self.pid = number, pid
 
-    def _sweep(self) -> None:
-        """See to the rest of the process group, which may have outlived its leader."""
-        try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            self._finished = True
-        except PermissionError:
-            pass
-        if self._finished:
-            self._guard.remove(self.pid)
-        elif self._timers:  # it was killed, not left to itself
-            self._timers = [asyncio.get_running_loop().call_later(GRACE, self._finish_off)]
+    def ended(self, code: int, user: float, system: float, real: float) -> None:
+        """The process has ended."""
+        times = [round(seconds * 1000) for seconds in (user, system, real)]
+        self._end(Ending(self.pid, times[0], times[1], times[2], self._why or status.reason(code)))
+
+    def _end(self, ending: Ending) -> None:
+        self.ending = ending
+        if self._limit is not None:
+            self._limit.cancel()
+        self._changed(self)
+
+    def gone(self) -> None:
+        """Nothing is left."""
+        self.left = False
+        self._changed(self)
+
+    def lost(self) -> None:
+        """Nobody watches it any more; it must not run on unseen, as far as that can be helped."""
+        if self.ending is None:
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._end(Ending(self.pid, 0, 0, 0, "lost"))
+        self.gone()
 
 
-def _lowered(n: int, start: Callable[[], T]) -> T:
-    """What ``start`` returns, called with a priority lower by ``n``, which a process that it starts inherits.
-
-    Linux gives every thread a priority of its own, and a thread of ours could not raise it again: so one
-    is made for this. To lower it when the process is there could fail, and the process would run.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1, initializer=os.nice, initargs=(n,)) as thread:
-        return thread.submit(start).result()
+def _close(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
-def _failed(e: Exception, directory: str) -> P9Error:
-    """Why a process could not be started, in the host's words; names the directory if that is at fault."""
-    if not isinstance(e, OSError):
-        return P9Error(f"exec failed: {e}")
+def _refused(e: OSError, directory: str) -> P9Error:
+    """Why a task could not be started, in the host's words; names the directory if that is at fault."""
     why = os.strerror(e.errno or errors.P9Error.code)
-    return P9Error(f"exec failed: {directory}: {why}" if e.filename == directory else f"exec failed: {why}")
+    return P9Error(f"exec failed: {f'{directory}: ' if isinstance(e, NoDirectory) else ''}{why}")
 
 
 class Leaf:
@@ -174,18 +146,17 @@ class Leaf:
     last; ``used``: something was.
     """
 
-    def __init__(self, system: System, guard: Guard, options: Options, home: str) -> None:
-        self._system = system
+    def __init__(self, guard: Guard, options: Options, home: str) -> None:
         self._guard = guard
         self._options = options
         self._home = home
         self._stdin, self._stdout, self._stderr = Feed(), Spool(), Spool()
         self._task: Task | None = None
-        self._ending: Ending | None = None
+        self._starting = False
+        self._left: set[Task] = set()
         self._reading: dict[Chan, tuple[Spool, int]] = {}  # and the offset there of what is 0 to the reader
         self._bell = Bell()
         self._freed = False
-        self._starting = False
         self.arg0 = ""
 
     @property
@@ -198,89 +169,72 @@ class Leaf:
 
     @property
     def running(self) -> bool:
-        return self._task is not None and self._ending is None
+        return self._starting or (self._task is not None and self._task.ending is None)
 
     # --- the task ------------------------------------------------------------------------------
 
-    def exec(self, argv: list[str]) -> Maybe[None]:
+    async def exec(self, argv: list[str]) -> None:
         """Start a task. Errors: `P9Error` "exec failed: WHY"; `Einuse` while one runs; `Ehungup`."""
-        if self._freed:
-            raise errors.Ehungup()
-        if self.running or self._starting:
+        self._alive()
+        if self.running:
             raise errors.Einuse("exec failed: a task is running already")
         options = self._options
-        env = {**os.environ, **options.env} if options.env else os.environ
-        if not argv[0]:
-            raise _failed(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)), self._directory)
-        try:
-            pipes = Pipes()
-        except OSError as e:
-            raise _failed(e, self._directory) from None
-        command = Launch([*argv, *options.args], self._directory, env, pipes.theirs)
-        place = waits(self._system, command)
-        if place is not None:
-            return self._exec_patiently(command, pipes, place)
-        task = Task(self._guard, self._ended)
-        try:
-            task.start(command, options.nice)
-        except (OSError, ValueError) as e:  # ValueError: a NUL in an argument
-            pipes.close_ours()
-            raise _failed(e, command.directory) from None
-        finally:
-            pipes.close_theirs()
-        self._begin(task, argv[0], pipes)
-        return None
-
-    async def _exec_patiently(self, command: Launch, pipes: Pipes, place: Place) -> None:
-        """The rest where one may have to wait for the program to start."""
-        task = Task(self._guard, self._ended)
+        # what the task before has left stays, until another has really started
+        pipes = self._stdin, self._stdout, self._stderr
+        if self._task is not None:
+            pipes = Feed(), Spool(), Spool()
+        task = Task(self._guard, self._changed)
         self._starting = True
         try:
-            await task.start_patiently(command, self._options.nice, place, pipes.close_theirs)
-        except BaseException as e:
-            pipes.close_ours()
-            if isinstance(e, OSError | ValueError):
-                raise _failed(e, command.directory) from None
-            raise
+            await task.start(self._job([*argv, *options.args]), pipes)
         finally:
             self._starting = False
-        self._begin(task, command.argv[0], pipes)
         if self._freed:
             task.kill()
+            for pipe in pipes:
+                pipe.close()
             raise errors.Ehungup()
-
-    def _begin(self, task: Task, arg0: str, pipes: Pipes) -> None:
-        """The task runs. What the one before has left stayed until now."""
+        self._left.add(task)
         if self._task is not None:
             self._stdout.close()
             self._stderr.close()
-            self._stdin, self._stdout, self._stderr = Feed(), Spool(), Spool()
-        stdin, stdout, stderr = pipes.ours
-        self._stdin.attach(stdin)
-        self._stdout.drain(stdout)
-        self._stderr.drain(stderr)
-        self._task, self._ending, self.arg0 = task, None, arg0
-        if self._options.timeout:
-            task.limit(self._options.timeout)
+        self._stdin, self._stdout, self._stderr = pipes
+        self._task, self.arg0 = task, argv[0]
+        self._changed(task)  # it may have ended already
+        if options.timeout:
+            task.limit(options.timeout)
 
-    def _ended(self, ending: Ending) -> None:
-        self._ending = ending
-        self._stdin.close()
-        self._bell.ring()
+    def _job(self, argv: list[str]) -> Job:
+        options = self._options
+        environ = dict(os.environb)
+        environ.update((os.fsencode(name), os.fsencode(value)) for name, value in options.env.items())
+        return Job(argv, self._directory, environ, options.nice)
+
+    def _alive(self) -> None:
+        if self._freed:
+            raise errors.Ehungup()
+
+    def _changed(self, task: Task) -> None:
+        """More is known of the end of a task."""
+        if not task.left:
+            self._left.discard(task)
+        if task is self._task and task.ending is not None:
+            self._stdin.close()
+            self._bell.ring()
 
     def signal(self, number: int) -> None:
-        if self._task is not None and self.running:
+        if self._task is not None:
             self._task.signal(number)
 
     def kill(self) -> None:
-        if self._task is not None and self.running:
-            self._task.kill()
+        """Kill the task, and what is left of those before."""
+        for task in self._left:
+            task.kill()
 
     def free(self) -> None:
         """Kill what runs and let go of everything; who waits for the end of a task is told."""
         self._freed = True
-        if self._task is not None:
-            self._task.kill()
+        self.kill()
         self._stdin.close()
         self._stdout.close()
         self._stderr.close()
@@ -340,13 +294,12 @@ class Leaf:
         if self._task is None:
             state = status.OPEN if open_again else status.CLOSED
         else:
-            state = status.EXECUTE if self._ending is None else status.DONE
+            state = status.EXECUTE if self._task.ending is None else status.DONE
         return status.status_line(number, opens, state, self._directory, self.arg0)
 
     async def wait(self) -> str:
         """The line of the wait file, once a task has ended. Errors: `Ehungup` if the session is freed."""
-        while self._ending is None:
+        while self._task is None or self._task.ending is None:
             await self._bell.wait()
-            if self._freed:
-                raise errors.Ehungup()
-        return status.wait_line(*self._ending)
+            self._alive()
+        return status.wait_line(*self._task.ending)

@@ -73,6 +73,9 @@ class Spool:
 
     def drain(self, fd: int) -> None:
         """Take all that comes out of the pipe ``fd``, which is the spool's from now on."""
+        if self.eof:
+            os.close(fd)
+            return
         os.set_blocking(fd, False)
         self._fd = fd
         self._resume()
@@ -218,6 +221,9 @@ class Feed:
 
     def attach(self, fd: int) -> None:
         """Pass everything on to the pipe ``fd``, which is the feed's from now on."""
+        if self.broken:
+            os.close(fd)
+            return
         os.set_blocking(fd, False)
         self._fd = fd
         self._flush()

@@ -1,4 +1,4 @@
-"""What an nsh leaves running when it dies is killed; what has ended is left alone."""
+"""All that comes of a task is known to the helper, and ended with it, wherever it has gone."""
 
 from __future__ import annotations
 
@@ -6,54 +6,212 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
-from taskfs.guard import Guard
+import pytest
+
+from taskfs import keeper
+from tests.taskfs.test_hosts import running
+from tests.taskfs.world import World, until, world
+
+DAEMON = """
+import os, signal, sys
+os.fork() or (signal.pause(), os._exit(0))
+for step in os.setsid, lambda: None:
+    if os.fork():
+        os._exit(0)
+    step()
+for fd in 0, 1, 2:
+    os.close(fd)
+signal.signal(signal.SIGTERM, signal.SIG_IGN if "stubborn" in sys.argv else signal.SIG_DFL)
+with open(sys.argv[1], "a") as file:
+    file.write(f"{os.getpid()}\\n")
+os.execve("/bin/sleep", ["sleep", "1000"], {})
+"""
+"""Leaves a process behind that has a session of its own, no descriptors and no environment of ours, and one
+more in the process group of the task."""
 
 
-async def _gone(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the process; its exit code, negative for a signal."""
-    return await asyncio.to_thread(process.wait)
+class Daemons:
+    """The processes that `DAEMON` has left behind, as they have written it down in a file."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self._file = tmp_path / "daemons"
+        self._file.touch()
+        program = tmp_path / "daemon.py"
+        program.write_text(DAEMON)
+        self.command = f"{sys.executable} {program} {self._file}"
+
+    def pids(self) -> list[int]:
+        """Those that are there."""
+        return [pid for pid in map(int, self._file.read_text().split()) if running(pid)]
+
+    async def come(self, n: int) -> None:
+        """Wait until there are ``n``."""
+        await until(lambda: len(self.pids()) == n)
 
 
-def _sleeper(script: str = "exec sleep 100") -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["sh", "-c", script], process_group=0)
+@pytest.fixture
+def daemons(tmp_path: Path) -> Daemons:
+    return Daemons(tmp_path)
 
 
-async def test_when_the_pipe_closes_the_groups_that_run_are_killed() -> None:
-    guard = Guard()
-    guard.start()
-    one, stubborn, ended = _sleeper(), _sleeper("trap '' TERM; while :; do sleep 1; done"), _sleeper()
-    for process in (one, stubborn, ended):
-        guard.add(process.pid)
-    guard.remove(ended.pid)
-    await asyncio.sleep(0.2)  # the trap takes a moment
-    guard._close()  # as the death of this process would
-    assert await _gone(one) == -signal.SIGTERM
-    assert await _gone(stubborn) == -signal.SIGKILL
-    assert ended.poll() is None
-    os.killpg(ended.pid, signal.SIGKILL)
-    ended.wait()
+def helper(w: World) -> int:
+    """The process id of the keeper."""
+    found = w.device.guard._helper
+    assert found is not None
+    return found.pid
+
+
+@pytest.mark.parametrize("manner", ["", " stubborn"])
+async def test_daemons_end_with_their_session_and_no_other(daemons: Daemons, manner: str) -> None:
+    async with world() as w:
+        one, other = await w.team(2), await w.team(1)
+        for s in (one, other):
+            await w.echo(f"exec {daemons.command}{manner}", f"{s}/ctl")
+        await daemons.come(3)
+        await w.echo("release", f"{one}/ctl")
+        await daemons.come(1)
+        await w.echo("release", f"{other}/ctl")
+        await w.device.settled()
+        assert not daemons.pids()
+
+
+async def test_what_was_left_by_every_task_of_a_session_ends_with_it(daemons: Daemons) -> None:
+    async with world() as w:
+        s = await w.clone()
+        for n in range(1, 4):
+            await w.echo(f"exec {daemons.command}", f"{s}/ctl")
+            assert await w.cat(f"{s}/wait")
+            await daemons.come(n)
+        await w.echo("release", f"{s}/ctl")
+        await w.device.settled()
+        assert not daemons.pids()
+
+
+@pytest.mark.parametrize(("before", "after"), [("timeout 0.5\n", ""), ("", "kill")])
+async def test_kill_and_timeout_reach_daemons(daemons: Daemons, before: str, after: str) -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo(f"{before}exec sh -c '{daemons.command} & exec sleep 1000'", f"{s}/ctl")
+        if after:
+            await daemons.come(1)
+            await w.echo(after, f"{s}/ctl")
+        assert await w.cat(f"{s}/wait")
+        await daemons.come(0)
+
+
+async def test_nothing_survives_an_nsh_that_is_killed(daemons: Daemons) -> None:
+    script = f"""
+        cd /task/remote/`{{cat /task/remote/clone}}
+        echo res 3 > ctl
+        echo exec {daemons.command} stubborn > ctl
+        sleep 1000
+    """
+    argv = [sys.executable, "-P", "-m", "nsh", "-c", script]
+    nsh = await asyncio.create_subprocess_exec(*argv, cwd=Path(__file__).parents[2])
+    await daemons.come(3)
+    nsh.kill()
+    await nsh.wait()
+    await daemons.come(0)
+
+
+async def test_who_is_killed_hands_on_what_he_has_to_be_killed(tmp_path: Path) -> None:
+    """A tree of processes that ignore SIGTERM, each with a session of its own."""
+    (tmp_path / "tree").write_text("""
+        trap "" TERM
+        echo $$ >> pids
+        test $1 = 0 || for i in 1 2; do setsid sh $0 $(($1 - 1)) & done
+        while :; do sleep 1; done
+    """)
+    pids = tmp_path / "pids"
+    async with world() as w:
+        s = await w.clone()
+        await w.echo(f"dir {tmp_path}\nexec sh tree 3", f"{s}/ctl")
+        await until(lambda: pids.exists() and len(pids.read_text().split()) == 15)
+        await w.echo("release", f"{s}/ctl")
+        await w.device.settled()
+        assert not any(running(int(pid)) for pid in pids.read_text().split())
+
+
+async def test_a_helper_that_is_killed_takes_its_tasks_along_and_is_replaced() -> None:
+    async with world() as w:
+        s = await w.team(2, "exec sh -c 'echo $$; exec sleep 1000'")
+        fds = [await w.p.open(f"{s}/{rank}/stdout") for rank in range(2)]
+        pids = [int(await w.p.read(fd)) for fd in fds]
+        os.kill(helper(w), signal.SIGKILL)
+        assert (await w.cat(f"{s}/wait")).count("'lost'") == 2
+        await until(lambda: not any(map(running, pids)))
+        await w.echo("exec echo again", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "again\nagain\n"
+        for fd in fds:
+            w.p.close(fd)
+
+
+async def test_signals_for_everybody_leave_the_helper_alone_and_reach_tasks() -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("exec true", f"{s}/ctl")
+        assert await w.cat(f"{s}/wait")
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            os.kill(helper(w), number)
+            await w.echo(f"exec sh -c 'kill -{number.value} $$'", f"{s}/ctl")
+            assert (await w.cat(f"{s}/wait")).endswith(f"'signal: {number.value}'\n")
+
+
+async def test_an_exec_that_is_given_up_leaves_nothing_running() -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("exec true", f"{s}/ctl")
+        assert await w.cat(f"{s}/wait")
+        starting = asyncio.create_task(w.echo("exec sleep 1000", f"{s}/ctl"))
+        await until(lambda: bool(w.device.guard._starting))
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+        await w.device.guard.idle()
+        await w.echo("exec echo next", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "next\n"
+
+
+async def test_a_session_that_is_freed_while_its_task_starts_leaves_nothing_running() -> None:
+    async with world() as w:
+        s = await w.clone()
+        starting = asyncio.create_task(w.refusal("exec sleep 1000", f"{s}/ctl"))
+        await until(lambda: bool(w.device.guard._starting))
+        await w.p.remove(s)
+        assert await starting == "i/o on hungup channel"
+        await w.device.settled()
 
 
 async def test_the_helper_goes_when_it_is_not_wanted_and_nothing_runs() -> None:
-    guard = Guard()
-    guard.start()
-    process = _sleeper()
-    guard.add(process.pid)
-    guard.unwanted()
-    idle = asyncio.create_task(guard.idle())
-    await asyncio.sleep(0)
-    assert not idle.done()
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    guard.remove(process.pid)
-    await idle
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("exec sleep 1000", f"{s}/ctl")
+        pid = helper(w)
+        w.device.guard.unwanted()
+        assert running(pid)
+        await w.echo("release", f"{s}/ctl")
+        await w.device.settled()
+        await until(lambda: not running(pid))
 
 
-async def test_it_can_be_had_again() -> None:
-    guard = Guard()
-    for _ in range(3):
-        guard.start()
-        guard.add(1 << 22)
-        guard.remove(1 << 22)
-        guard.unwanted()
+def test_what_the_kernel_lists_as_children_are_those_who_say_so() -> None:
+    started = [subprocess.Popen(["sleep", "1000"]) for _ in range(3)]
+    try:
+        assert keeper.children(os.getpid()) == keeper.children_by_search(os.getpid())
+        assert keeper.children(os.getpid()) >= {process.pid for process in started}
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+async def test_as_many_tasks_as_do_not_fit_into_the_socket_at_once() -> None:
+    async with world() as w:
+        sessions = [await w.team(100) for _ in range(7)]
+        await asyncio.gather(*(w.echo("exec cat", f"{s}/ctl") for s in sessions))
+        await asyncio.gather(*(w.echo("signal USR1", f"{s}/ctl") for s in sessions))
+        for s in sessions:
+            assert (await w.cat(f"{s}/wait")).count("'signal: 10'") == 100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 
 import pytest
@@ -288,10 +287,11 @@ async def test_what_has_ended_is_not_killed_once_more(monkeypatch: pytest.Monkey
         s = await w.clone()
         await w.echo("exec true", f"{s}/ctl")
         assert await w.cat(f"{s}/wait")
-        sent: list[tuple[int, int]] = []
-        monkeypatch.setattr(os, "killpg", lambda group, number: sent.append((group, number)))
+        await w.device.guard.idle()
+        asked: list[object] = []
+        monkeypatch.setattr(w.device.guard, "_ask", lambda *message: asked.append(message))
         await w.echo("signal TERM\nkill\nrelease", f"{s}/ctl")
-        assert sent == []
+        assert asked == []
 
 
 async def test_a_thousand_sessions_cost_little_and_are_listed() -> None:
@@ -334,20 +334,6 @@ async def test_nice_is_how_much_lower_the_priority_of_the_task_is() -> None:
         await w.cat(f"{s}/wait")
         await w.echo("nice 0\nexec nice", f"{s}/0/ctl")
         assert int(await w.cat(f"{s}/0/stdout")) == os.nice(0)
-
-
-async def test_what_cannot_be_waited_for_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_many(pid: int) -> int:
-        raise OSError(errno.EMFILE, "")
-
-    async with world() as w:
-        s = await w.clone()
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "pidfd_open", too_many)
-            assert await w.refusal("exec sleep 100", f"{s}/ctl") == "exec failed: Too many open files"
-        await w.device.guard.idle()
-        await w.echo("exec echo now", f"{s}/ctl")
-        assert await w.cat(f"{s}/stdout") == "now\n"
 
 
 async def test_the_children_that_are_asked_for_their_status_at_a_time_are_bounded(

@@ -20,8 +20,10 @@ SESSION_FILES = ["args", "ctl", "env", "ns", "status", "stderr", "stdin", "stdio
 
 async def until(true: Callable[[], bool]) -> None:
     """Wait for something that nobody reports; the limit of the test is the limit here."""
-    while not true():  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
+    pause = 0.0
+    while not true():
+        await asyncio.sleep(pause)
+        pause = min(pause + 0.001, 0.02)
 
 
 class World:

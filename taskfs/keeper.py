@@ -1,0 +1,382 @@
+"""The keeper: starts the tasks of an nsh, is the parent of all that comes of them, and ends them.
+
+A program of its own, which `taskfs.guard` starts as ``python -I -S keeper.py FILES`` and which imports
+nothing of nsh. Its standard input is a socket to nsh, FILES is how many descriptors a task may have. When nsh
+closes the socket, by exit or by death, what is left of the tasks is ended, and then the keeper ends itself.
+
+A process whose parent dies is adopted by the nearest subreaper above it (prctl(2)), and that is the keeper.
+So nothing that comes of a task gets away from it by a process group, a session or a name space of its own;
+and whoever is killed hands his children to it, so that it is enough to kill children until there are none.
+Whose task an adopted process belongs to is told by a mark, see `Keeper._mark`.
+
+The messages are tuples, by marshal. From nsh:
+
+* ``("start", SERIAL)``, with the descriptors of a job (`Keeper._spawn`) and of the task's files;
+* ``("signal", SERIAL, NUMBER)``, to the process group of a task;
+* ``("end", SERIAL, GRACE)``: SIGTERM to what is left of a task now, and SIGKILL in GRACE seconds.
+
+To nsh:
+
+* ``("started", SERIAL, PID)``, or ``("failed", SERIAL, ERRNO, AT_DIRECTORY)``;
+* ``("ended", SERIAL, STATUS, USER, SYSTEM, REAL)``: the process that was started has, times in seconds;
+* ``("gone", SERIAL)``: nothing of the task is left.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import ctypes
+import errno
+import fcntl
+import marshal
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+PR_SET_CHILD_SUBREAPER = 36
+RLIMIT_LOCKS = 10
+
+GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL when nsh is gone."""
+_MESSAGE = 4096
+"""More bytes than a message has."""
+_FDS = 64
+"""More descriptors than come with a message."""
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that are meant for nsh, or for all that the user runs: the keeper ends when nsh does."""
+_RESET = (*_IGNORED, signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals about which this program, or Python, does what a task must not inherit."""
+
+
+class Task:
+    """A task, from its start until nothing is left of it.
+
+    ``pid``: the process that was started, 0 when that has ended; ``deadline``: when what is left gets
+    SIGKILL, if it is to end; ``killed``: it has got that; ``asked``: the groups that have got SIGTERM.
+    """
+
+    def __init__(self, serial: int, pid: int, began: float) -> None:
+        self.serial = serial
+        self.pid = pid
+        self.began = began
+        self.deadline: float | None = None
+        self.killed = False
+        self.asked: set[int] = set()
+
+
+class Keeper:
+    """The tasks of the nsh at the other end of ``socket``."""
+
+    def __init__(self, socket: _socket.socket) -> None:
+        self._socket = socket
+        self._me = os.getpid()
+        self._tasks: dict[int, Task] = {}
+        self._started: dict[int, Task] = {}  # by the process that was started, while that runs
+        self._adopted: dict[int, int] = {}  # the serial number of the task of each process that was adopted
+        self._ending: set[Task] = set()  # those that may be gone, or that are to end
+        self._beyond: set[int] = set()  # processes that have become another user's
+        self._changed = False
+        self._marks = int.from_bytes(os.urandom(4), "big") << 31
+
+    def run(self, died: int) -> None:
+        """Do what nsh asks for, and when it is gone end what is left; ``died``: readable when a child has."""
+        poll = select.poll()
+        talk = self._socket.fileno()
+        poll.register(talk, select.POLLIN)
+        poll.register(died, select.POLLIN)
+        over = False
+        while not over or self._adopted or self._started.keys() - self._beyond:
+            events = poll.poll(self._patience())
+            if any(fd == died for fd, _ in events):
+                os.read(died, 512)
+            if any(fd == talk for fd, _ in events) and not self._hear():
+                over = True
+                poll.unregister(talk)
+                self._end_all()
+            self._reap()
+            if self._changed or not events:
+                self._look()
+
+    def _patience(self) -> float | None:
+        """How long nothing needs to be done if nothing happens, in milliseconds."""
+        deadlines = [t.deadline for t in self._ending if t.deadline is not None and not t.killed]
+        return max(min(deadlines) - time.monotonic(), 0.0) * 1000 + 1 if deadlines else None
+
+    # --- what nsh says -------------------------------------------------------------------------
+
+    def _hear(self) -> bool:
+        """Do what the messages ask for that are there; False when no more will come."""
+        while True:
+            try:
+                message, rights, _, _ = self._socket.recvmsg(
+                    _MESSAGE, _socket.CMSG_SPACE(4 * _FDS), _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
+                )
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            if not message:
+                return False
+            fds = [fd for _, _, data in rights for fd in memoryview(data).cast("i")]
+            match marshal.loads(message):
+                case ("start", serial):
+                    self._start(serial, fds)
+                case ("signal", serial, number) if serial in self._tasks:
+                    self._signal(self._tasks[serial].pid, number)
+                case ("end", serial, grace) if serial in self._tasks:
+                    self._end(self._tasks[serial], grace)
+
+    def _signal(self, group: int, number: int) -> None:
+        if group:
+            with contextlib.suppress(PermissionError):
+                os.killpg(group, number)
+
+    def _tell(self, *message: str | float) -> None:
+        try:
+            self._socket.send(marshal.dumps(message))
+        except OSError:
+            pass  # nsh is gone, and that is found out by listening
+
+    # --- starting ------------------------------------------------------------------------------
+
+    def _start(self, serial: int, fds: list[int]) -> None:
+        began = time.monotonic()
+        try:
+            pid = self._spawn(serial, fds)
+        except (OSError, ValueError) as e:  # ValueError: a NUL in an argument
+            number = e.errno if isinstance(e, OSError) else errno.EINVAL
+            self._tell("failed", serial, number or errno.EIO, isinstance(e, NoDirectory))
+        else:
+            self._tasks[serial] = self._started[pid] = Task(serial, pid, began)
+            self._tell("started", serial, pid)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _spawn(self, serial: int, fds: list[int]) -> int:
+        """Start a process; returns its number. Errors: `NoDirectory`, OSError, ValueError.
+
+        The first of ``fds`` is a file with the job: the words of the command, the directory, the environment,
+        by how much the priority is to be lower, and as which descriptors the other ``fds`` are wanted.
+        """
+        if not fds:
+            raise OSError(errno.EMFILE, "")
+        with open(fds[0], "rb", closefd=False) as file:
+            argv, directory, environ, nice, numbers = marshal.load(file)
+        if len(fds) <= len(numbers):  # the kernel drops those for which there is no room here
+            raise OSError(errno.EMFILE, "")
+        self._mark(serial)
+        try:
+            os.chdir(directory)
+        except OSError as e:
+            raise NoDirectory(e.errno, "") from None
+        try:
+            program = find(argv[0], environ)
+            with _above(max(numbers), fds[1:]) as sources:
+                files = list(zip(sources, numbers, strict=True))
+                if nice:
+                    return _spawn_lower(program, argv, environ, files, nice)
+                onto = [(os.POSIX_SPAWN_DUP2, source, number) for source, number in files]
+                return os.posix_spawn(
+                    program, argv, environ, file_actions=onto, setpgroup=0, setsigdef=_RESET
+                )
+        finally:
+            os.chdir("/")
+
+    def _mark(self, serial: int) -> None:
+        """Let what is started from now on carry the mark of a task.
+
+        Linux has had no use for the limit on file locks since 2.4. But it keeps it, lets it be inherited,
+        whatever becomes of the environment, and shows it to us.
+        """
+        try:
+            resource.setrlimit(RLIMIT_LOCKS, (self._marks + serial, resource.getrlimit(RLIMIT_LOCKS)[1]))
+        except ValueError:
+            pass  # somebody has limited it: what is adopted is then only known to be some task's
+
+    def _marked(self, pid: int) -> int:
+        """The serial number of the task that the process belongs to, 0 if that is not known."""
+        try:
+            serial = resource.prlimit(pid, RLIMIT_LOCKS)[0] - self._marks
+        except OSError:
+            return 0
+        return serial if serial in self._tasks else 0
+
+    # --- ending --------------------------------------------------------------------------------
+
+    def _end(self, task: Task, grace: float) -> None:
+        task.deadline = time.monotonic() + grace
+        self._ending.add(task)
+        self._changed = True
+
+    def _end_all(self) -> None:
+        """nsh is gone: end everything, what nobody knows the task of, too."""
+        self._tasks[0] = Task(0, 0, 0.0)
+        for task in self._tasks.values():
+            if task.deadline is None:
+                self._end(task, GRACE)
+
+    def _reap(self) -> None:
+        """See to the children that have died."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            self._changed = True
+            self._beyond.discard(pid)
+            task = self._started.pop(pid, None)
+            if task is not None:
+                task.pid = 0
+                self._ending.add(task)
+                real = time.monotonic() - task.began
+                self._tell("ended", task.serial, status, usage.ru_utime, usage.ru_stime, real)
+            else:
+                self._ending.update(self._task_of(self._adopted.pop(pid, 0)))
+
+    def _task_of(self, serial: int) -> list[Task]:
+        return [self._tasks[serial]] if serial in self._tasks else []
+
+    def _look(self) -> None:
+        """See what is left of the tasks that have ended, and go on with those that are to end."""
+        self._changed = False
+        strangers = children(self._me) - self._started.keys() - self._beyond
+        self._adopted = {pid: self._adopted.get(pid) or self._marked(pid) for pid in strangers}
+        left: dict[int, list[int]] = {}
+        for pid, serial in self._adopted.items():
+            left.setdefault(serial, []).append(pid)
+        for task in list(self._ending):
+            processes = left.get(task.serial, [])
+            if task.pid and task.pid not in self._beyond:
+                processes.append(task.pid)
+            if not processes:
+                self._ending.discard(task)
+                del self._tasks[task.serial]
+                self._tell("gone", task.serial)
+            elif task.deadline is not None:
+                self._press(task, processes, task.deadline)
+            else:
+                self._ending.discard(task)  # until one of these has ended
+
+    def _press(self, task: Task, processes: list[int], deadline: float) -> None:
+        """Ask the groups of these processes to end, or make the processes if it is time to."""
+        task.killed = time.monotonic() >= deadline
+        for pid in processes:
+            if task.killed:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except PermissionError:
+                    self._beyond.add(pid)
+                    self._changed = True
+            elif (group := os.getpgid(pid)) not in task.asked:
+                task.asked.add(group)
+                with contextlib.suppress(PermissionError):
+                    os.kill(pid if group == self._me else -group, signal.SIGTERM)
+
+
+class NoDirectory(OSError):
+    """A task cannot stand where it is to run."""
+
+
+def find(program: bytes, environ: Mapping[bytes, bytes]) -> bytes:
+    """The file that execvp(3) would run for ``program``. Errors: FileNotFoundError, PermissionError."""
+    if b"/" in program:
+        return program
+    error = errno.ENOENT
+    for directory in environ.get(b"PATH", os.fsencode(os.defpath)).split(b":"):
+        path = os.path.join(directory, program)
+        if os.access(path, os.X_OK, effective_ids=True) and not os.path.isdir(path):
+            return path
+        if os.path.isfile(path):
+            error = errno.EACCES
+    raise OSError(error, "")
+
+
+@contextlib.contextmanager
+def _above(top: int, fds: Sequence[int]) -> Iterator[list[int]]:
+    """The same descriptors, with numbers greater than ``top``, so that none is overwritten by another."""
+    made = {fd: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, top + 1) for fd in fds if fd <= top}
+    try:
+        yield [made.get(fd, fd) for fd in fds]
+    finally:
+        for fd in made.values():
+            os.close(fd)
+
+
+def _spawn_lower(
+    program: bytes,
+    argv: list[bytes],
+    environ: Mapping[bytes, bytes],
+    files: Sequence[tuple[int, int]],
+    nice: int,
+) -> int:
+    """posix_spawn(3), with a lower priority: that cannot, and nobody here could raise it again."""
+    heard, told = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setpgid(0, 0)
+            os.nice(nice)
+            for ignored in _RESET:
+                signal.signal(ignored, signal.SIG_DFL)
+            for source, number in files:
+                os.dup2(source, number)
+            os.execve(program, argv, environ)
+        except OSError as e:
+            os.write(told, b"%d" % (e.errno or errno.EIO))
+        finally:
+            os._exit(1)
+    os.close(told)
+    with open(heard, "rb") as file:
+        error = file.read()
+    if error:
+        os.waitpid(pid, 0)
+        raise OSError(int(error), "")
+    return pid
+
+
+def children(pid: int) -> set[int]:
+    """The children of a process that has one thread."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return set(map(int, file.read().split()))
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return children_by_search(pid)
+
+
+def children_by_search(pid: int) -> set[int]:
+    """The children of a process, as all processes tell it."""
+    return {int(name) for name in os.listdir("/proc") if name.isdecimal() and _parent(name) == pid}
+
+
+def _parent(pid: str) -> int:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return int(file.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def main(files: int) -> None:
+    """Keep the tasks of the nsh at the other end of descriptor 0; each may have ``files`` descriptors."""
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    died, dying = os.pipe()
+    for fd in (died, dying):
+        os.set_blocking(fd, False)
+    signal.set_wakeup_fd(dying, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    Keeper(_socket.socket(fileno=0)).run(died)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
