@@ -223,6 +223,10 @@ def _detach(session: Session) -> None:
     session.detach()
 
 
+def _below(session: Session, *hosts: str) -> None:
+    session.put_below(hosts)
+
+
 class Word(NamedTuple):
     """A control word: the least and the greatest number of its arguments, and what it does."""
 
@@ -254,6 +258,7 @@ WORDS = {
     "xsplice": Word(2, 2, _xsplice),
     "release": Word(0, 0, _release),
     "detach": Word(0, 0, _detach),
+    "below": Word(1, _MANY, _below),
 }
 
 

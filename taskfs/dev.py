@@ -65,6 +65,11 @@ class TaskDevice(Device):
         return guard
 
     @cached_property
+    def identity(self) -> str:
+        """A word that no other device has, anywhere."""
+        return os.urandom(8).hex()
+
+    @cached_property
     def hosts(self) -> Hosts:
         """The hosts that were met."""
         from taskfs.hosts import Hosts

@@ -87,7 +87,7 @@ class Host:
         await self._find(proc)
         ctl = await namec(proc, f"{self.base}/clone", Access.OPEN, ORDWR)
         try:
-            number = (await settle(ctl.dev.read(ctl, 32, 0))).decode("ascii", "replace")
+            number = await _introduced(ctl, session)
             if not number.isdigit():
                 raise P9Error(f"clone gave {number!r}, which is no session")
             directory, walked = await self._walk(proc, f"{self.base}/{number}")
@@ -283,6 +283,7 @@ class Here(Host):
 
     async def clone(self, session: Session) -> Child:
         made = session.device.new_session(session.proc, session.place, session.owner)
+        made.above = session.above
         ctl = made.open_ctl(ORDWR)
         return Child(self, made.number, made.chan(), ctl)
 
@@ -301,6 +302,29 @@ async def _outcome(task: asyncio.Future[T]) -> T:
     """What comes of ``task``, which goes on when this is cancelled."""
     await asyncio.wait((task,))
     return task.result()
+
+
+async def _introduced(ctl: Chan, session: Session) -> str:
+    """What the host calls the session of ``ctl``, once it knows which hosts have reserved that.
+
+    Errors: `P9Error` if it is itself one of these.
+    """
+    hosts = " ".join([*session.above, session.device.identity])
+
+    async def tell() -> str:
+        await settle(ctl.dev.write(ctl, f"below {hosts}".encode(), 0))
+        return ""
+
+    async def ask() -> str:
+        return (await settle(ctl.dev.read(ctl, 32, 0))).decode("ascii", "replace")
+
+    told, number = await each((tell, ask), lambda do: do())
+    # a host that does not know the word is none that could come round to itself, as far as it tells
+    if isinstance(told, OSError) and not isinstance(told, errors.Ebadctl):
+        raise told
+    if isinstance(number, OSError):
+        raise number
+    return number
 
 
 async def _give_up(ctl: Chan) -> None:
@@ -336,6 +360,8 @@ class Hosts:
             session.owner.check_room(n)
             return [self.here] * n
         wanted = _selected(found, session.options.hosts)
+        if not wanted:
+            raise P9Error(f"there is no host under {REMOTE} but those that are not wanted")
         alive = [host for host in wanted if not host.lost]
         if not alive:
             raise P9Error(f"no host answers: {' '.join(host.name for host in wanted)}")

@@ -53,6 +53,7 @@ class Session(Directory):
         self.place = place
         self.owner = owner
         self.options = ctl.Options()
+        self.above: tuple[str, ...] = ()  # the hosts that have reserved this session, one through the other
         self.opens = 0
         self.gone = False
         self._users = 0
@@ -197,6 +198,12 @@ class Session(Directory):
         async with self._lock:
             self.alive()
             await team.exec(argv)
+
+    def put_below(self, hosts: tuple[str, ...]) -> None:
+        """Who has reserved this session is here: on these hosts, from the top. Errors: `P9Error`."""
+        if self.device.identity in hosts:
+            raise P9Error("a circle of hosts: this one is above itself")
+        self.above = hosts
 
     def reserve(self, n: int, system: str, arch: str) -> Maybe[None]:
         """Reserve ``n`` resources, all or none.

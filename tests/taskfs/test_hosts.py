@@ -209,7 +209,7 @@ async def test_a_host_that_is_killed_is_lost_and_the_others_go_on(tmp_path: os.P
 async def test_a_host_that_hangs_is_lost_until_it_answers(
     tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hosts, "PATIENCE", 0.5)
+    monkeypatch.setattr(hosts, "PATIENCE", 1.5)
     monkeypatch.setattr(hosts, "INTERVAL", 0.2)
     async with three_hosts(tmp_path) as (w, (one, _, _)):
         s = await w.team(3)
@@ -228,7 +228,7 @@ async def test_a_host_that_hangs_is_lost_until_it_answers(
 async def test_a_host_that_hangs_is_found_out_by_res_too(
     tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hosts, "PATIENCE", 0.5)
+    monkeypatch.setattr(hosts, "PATIENCE", 1.5)
     async with three_hosts(tmp_path) as (w, (one, _, _)):
         s = await w.team(3, "release")
         await w.device.settled()
@@ -298,6 +298,51 @@ async def test_trees_of_hosts_work(tmp_path: os.PathLike[str]) -> None:
         await w.p.unmount(None, "/remote/middle")
 
 
+CIRCLE = "a circle of hosts: this one is above itself"
+
+
+async def test_a_host_that_has_mounted_who_reserves_there_is_refused(tmp_path: os.PathLike[str]) -> None:
+    async with world() as w, remote(tmp_path, f"top={await host.serve(w.p)}") as r:
+        await host.mount(w.p, "below", r.port)
+        s = await w.team(1)
+        assert await w.refusal("res 1", f"{s}/0/ctl") == f"res: top: {CIRCLE}"
+        assert await w.ls(f"{s}/0") == SESSION_FILES
+        await w.echo("exec echo runs", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "runs\n"
+        await w.echo("release", f"{s}/ctl")
+        await w.device.settled()
+        assert await w.ls("/task/remote") == EMPTY
+        await w.p.unmount(None, "/remote/below")
+
+
+async def test_a_long_circle_is_refused_where_it_closes(tmp_path: os.PathLike[str]) -> None:
+    async with (
+        world() as w,
+        remote(tmp_path, f"a={await host.serve(w.p)}") as c,
+        remote(tmp_path, f"c={c.port}") as b,
+    ):
+        await host.mount(w.p, "b", b.port)
+        s = await w.team(2, "release")
+        s = await w.team(1)
+        await w.echo("res 1", f"{s}/0/ctl")
+        assert await w.refusal("res 1", f"{s}/0/0/ctl") == f"res: a: {CIRCLE}"
+        await w.echo("release", f"{s}/ctl")
+        await w.device.settled()
+        await w.p.unmount(None, "/remote/b")
+
+
+async def test_a_host_that_has_mounted_itself_is_refused() -> None:
+    async with world() as w:
+        await host.mount(w.p, "me", await host.serve(w.p))
+        s = await w.clone()
+        assert await w.refusal("res 2", f"{s}/ctl") == f"res: me: {CIRCLE}"
+        await w.echo("hosts -me", f"{s}/ctl")
+        assert await w.refusal("res 2", f"{s}/ctl") == (
+            "there is no host under /remote but those that are not wanted"
+        )
+        await w.p.unmount(None, "/remote/me")
+
+
 async def test_an_independent_client_clones_reserves_executes_and_reads(tmp_path: os.PathLike[str]) -> None:
     def session(port: int) -> list[str]:
         client = Client(port)
@@ -350,7 +395,7 @@ async def test_the_watch_does_not_take_a_removed_session_for_a_lost_host(
 async def test_a_release_reaches_a_host_that_was_lost(
     tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hosts, "PATIENCE", 0.3)
+    monkeypatch.setattr(hosts, "PATIENCE", 1.5)
     async with three_hosts(tmp_path) as (w, (one, _, _)):
         s = await w.team(3, "exec sh -c 'echo $$; exec sleep 100'")
         fd = await w.p.open(f"{s}/2/stdout")
@@ -384,7 +429,7 @@ async def test_a_reservation_that_is_cut_short_leaves_no_session_behind(tmp_path
 async def test_a_host_that_was_too_slow_for_res_gets_its_sessions_back(
     tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hosts, "PATIENCE", 0.3)
+    monkeypatch.setattr(hosts, "PATIENCE", 1.5)
     async with three_hosts(tmp_path) as (w, (one, _, _)):
         await w.team(3, "release")
         s = await w.clone()
@@ -398,7 +443,7 @@ async def test_a_host_that_was_too_slow_for_res_gets_its_sessions_back(
 async def test_a_reservation_does_not_wait_for_a_host_that_is_known_to_hang(
     tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hosts, "PATIENCE", 0.3)
+    monkeypatch.setattr(hosts, "PATIENCE", 1.5)
     async with three_hosts(tmp_path) as (w, (one, _, _)):
         one.signal(signal.SIGSTOP)
         await w.team(3, "release")  # the first time it is met
@@ -436,7 +481,7 @@ async def test_the_files_of_a_killed_host_say_at_once_which_it_was(
 async def test_the_files_of_a_hung_host_are_its_own_again_when_it_answers(
     tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hosts, "PATIENCE", 0.3)
+    monkeypatch.setattr(hosts, "PATIENCE", 1.5)
     monkeypatch.setattr(hosts, "INTERVAL", 0.1)
     async with three_hosts(tmp_path) as (w, (one, _, _)):
         s = await w.team(3, "exec cat")
