@@ -24,6 +24,8 @@ INQUEUE = 64 << 10
 """Bytes for a task's standard input that wait in memory; a writer of more waits itself."""
 PIECE = 256 << 10
 """Most bytes that are taken from a pipe at a time."""
+RETRY = 1.0
+"""Seconds after which a disk that was full is tried again."""
 
 
 class Bell:
@@ -52,20 +54,23 @@ class Bell:
 class Spool:
     """The output of a task, addressed by offset: what was read stays, for the next reader.
 
-    The first `MEMORY` bytes are in memory, the rest in unlinked temporary files of `SEGMENT` bytes.
-    Past ``quota`` bytes the oldest segment is given up if all who read are behind it; if they are not,
-    or nobody reads, the pipe is left alone until they are, and the task is held back by it.
+    The first `MEMORY` bytes are in memory, the rest in unlinked temporary files of `SEGMENT` bytes. Past
+    ``quota`` bytes the oldest piece is given up if all who read are behind it; if they are not, or nobody
+    reads, the pipe is left alone until they are, and the task is held back by it. So it is when the disk is
+    full, or no more files can be opened: nothing is lost, and it goes on when there is room or a reader.
     """
 
     def __init__(self, quota: int = QUOTA) -> None:
         self.start = 0
         self.end = 0
         self.eof = False
-        self.failed: P9Error | None = None
         self._quota = quota
-        self._head = bytearray()
+        self._head = bytearray()  # the first that are kept
         self._segments: deque[tuple[int, int]] = deque()  # (offset of the first byte, descriptor)
+        self._tail = b""  # the last, as long as the disk does not take them
+        self._retry: asyncio.TimerHandle | None = None
         self._bell = Bell()
+        self._space = Bell()
         self._positions: dict[object, int] = {}
         self._fd = -1
 
@@ -80,15 +85,22 @@ class Spool:
         self._fd = fd
         self._resume()
 
+    async def put(self, data: bytes) -> None:
+        """Take ``data``, from whoever has it instead of a pipe, once there is room; at the end, drop it."""
+        while not self.eof and not self._room():
+            await self._space.wait()
+        if data and not self.eof:
+            self._keep(data)
+
     def close(self) -> None:
         """Nobody will read this any more: let go of the pipe and of all that is kept."""
-        self._finish()
-        self._head.clear()
-        while self._segments:
-            os.close(self._segments.popleft()[1])
-        self.start = self.end
+        self.finish()
+        while self._drop():
+            pass
 
     def _resume(self) -> None:
+        """There may be room again."""
+        self._space.ring()
         if self._fd >= 0:
             asyncio.get_running_loop().add_reader(self._fd, self._readable)
 
@@ -102,21 +114,15 @@ class Spool:
             return
         except OSError:
             data = b""
-        if not data:
-            self._finish()
-            return
-        try:
+        if data:
             self._keep(data)
-        except OSError as e:
-            # the disk is full: the reader must learn that bytes are missing, not just see an end
-            self.failed = errors.from_os(e)
-            self._finish()
-            return
-        self._bell.ring()
+        else:
+            self.finish()
 
-    def _finish(self) -> None:
-        """The pipe has ended."""
+    def finish(self) -> None:
+        """Nothing more will come."""
         self.eof = True
+        self._space.ring()
         if self._fd >= 0:
             asyncio.get_running_loop().remove_reader(self._fd)
             os.close(self._fd)
@@ -124,33 +130,64 @@ class Spool:
         self._bell.ring()
 
     def _keep(self, data: bytes) -> None:
-        if self.end < MEMORY and self.end + len(data) <= MEMORY:
-            self._head += data
-            self.end += len(data)
-            return
-        if not self._segments or self.end - self._segments[-1][0] >= SEGMENT:
-            self._segments.append((self.end, temporary()))
-        first, fd = self._segments[-1]
-        view = memoryview(data)
-        at = self.end - first
-        while view:
-            n = os.pwrite(fd, view, at)
-            view, at = view[n:], at + n
         self.end += len(data)
+        if not self._segments and len(self._head) + len(data) <= MEMORY:
+            self._head += data
+        else:
+            self._tail = data
+            self._write_out()
+        self._bell.ring()
+
+    def _write_out(self) -> None:
+        """Let the disk have the tail; what it does not take is tried again."""
+        self._stop_retrying()
+        try:
+            while self._tail:
+                at = self.end - len(self._tail)
+                if not self._segments or at - self._segments[-1][0] >= SEGMENT:
+                    self._segments.append((at, temporary()))
+                first, fd = self._segments[-1]
+                self._tail = self._tail[os.pwrite(fd, self._tail, at - first) :]
+        except OSError:
+            self._retry = asyncio.get_running_loop().call_later(RETRY, self._try_again)
+
+    def _try_again(self) -> None:
+        self._write_out()
+        if not self._tail:
+            self._resume()
+
+    def _stop_retrying(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
     def _room(self) -> bool:
         """Is there room for more? Gives up what has been read, if that makes room."""
-        while self.end - self.start >= self._quota:
-            first_kept = self._segments[1][0] if len(self._segments) > 1 else self.end
-            if self._head:
-                first_kept = self._segments[0][0] if self._segments else self.end
-            if not self._positions or min(self._positions.values()) < first_kept:
+        while self._tail or self.end - self.start >= self._quota:
+            if not self._positions or min(self._positions.values()) < self._second():
                 return False
-            if self._head:
-                self._head.clear()
-            else:
-                os.close(self._segments.popleft()[1])
-            self.start = first_kept
+            self._drop()
+        return True
+
+    def _second(self) -> int:
+        """Where the piece begins that comes behind the oldest one."""
+        pieces = [first for first, _ in self._segments]
+        pieces += [self.end - len(self._tail), self.end]
+        return pieces[0] if self._head else pieces[1] if self._segments else self.end
+
+    def _drop(self) -> bool:
+        """Give the oldest piece up; False if there is none."""
+        second = self._second()
+        if self._head:
+            self._head.clear()
+        elif self._segments:
+            os.close(self._segments.popleft()[1])
+        elif self._tail:
+            self._tail = b""
+            self._stop_retrying()
+        else:
+            return False
+        self.start = second
         return True
 
     # --- the readers' side ---------------------------------------------------------------------
@@ -161,28 +198,27 @@ class Spool:
         Errors: those of the disk, and one of its own for what was given up.
         """
         if offset >= self.end:
-            if self.eof and self.failed is not None:
-                raise self.failed
             return b"" if self.eof else None
         if offset < self.start:
             raise P9Error("output no longer kept")
-        if offset < len(self._head):
-            return bytes(memoryview(self._head)[offset : offset + count])
-        for first, fd in reversed(self._segments):
-            if first <= offset:
-                return os.pread(fd, min(count, self.end - offset), offset - first)
-        raise P9Error("output no longer kept")
+        if offset - self.start < len(self._head):
+            return bytes(memoryview(self._head)[offset - self.start :][:count])
+        written = self.end - len(self._tail)
+        if offset >= written:
+            return self._tail[offset - written :][:count]
+        first, fd = next(piece for piece in reversed(self._segments) if piece[0] <= offset)
+        return os.pread(fd, min(count, written - offset), offset - first)
 
     def advance(self, reader: object, offset: int) -> None:
         """``reader`` has got everything below ``offset``."""
         before = self._positions.get(reader, 0)
         self._positions[reader] = offset
-        if self.end - self.start >= self._quota and offset > before and self._fd >= 0:
+        if offset > before and (self._tail or self.end - self.start >= self._quota):
             self._resume()
 
     def forget(self, reader: object) -> None:
         """``reader`` will not come back."""
-        if self._positions.pop(reader, None) is not None and self._positions and self._fd >= 0:
+        if self._positions.pop(reader, None) is not None and self._positions:
             self._resume()
 
     async def more(self) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
 from nsh import errors
 from nsh.p9.const import OWRITE
 from taskfs import spool
+from tests.taskfs.test_spool import full
 from tests.taskfs.world import world
 
 
@@ -168,21 +170,43 @@ async def test_who_begins_later_does_not_disturb_who_is_ahead(monkeypatch: pytes
         assert whole.endswith(text) and 0 < len(text) < len(whole)
 
 
-@pytest.mark.parametrize("outmode", ["child", "line"])
-async def test_what_went_wrong_with_a_childs_output_is_told_to_the_reader(
+@pytest.mark.parametrize("outmode", ["child", "line", "raw"])
+async def test_a_full_disk_holds_tasks_back_and_loses_nothing(
     outmode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool, "MEMORY", 1 << 16)
-    monkeypatch.setattr(spool, "temporary", lambda: os.open("/dev/full", os.O_RDWR))
+    monkeypatch.setattr(spool, "temporary", full)
     async with world() as w:
         s = await w.team(2, f"outmode {outmode}", "exec sh -c 'test %r = 1 && echo fine || seq 100000'")
-        await w.cat(f"{s}/wait")
-        fd = await w.p.open(f"{s}/stdout")
-        with pytest.raises(errors.Enospace):
-            while await w.p.read(fd):
-                pass
-        await w.p.readall(fd)  # it is told once, and the output of the others goes on
-        w.p.close(fd)
+        assert (await w.cat(f"{s}/1/wait")).endswith("''\n")
+        assert " Execute " in await w.cat(f"{s}/0/status")
+        whole = "".join(f"{n}\n" for n in range(1, 100001))
+        got = await w.cat(f"{s}/stdout")
+        assert got.replace("fine\n", "", 1) == whole
+        assert await w.cat(f"{s}/1/stdout") == "fine\n"
+
+
+@pytest.mark.parametrize("outmode", ["child", "line"])
+async def test_what_went_wrong_with_a_childs_output_is_told_to_the_reader(
+    outmode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def unreadable() -> int:
+        return os.open(tmp_path / "lost", os.O_WRONLY | os.O_CREAT)
+
+    async with world() as w:
+        s = await w.team(2, f"outmode {outmode}")
+        with monkeypatch.context() as patch:
+            patch.setattr(spool, "MEMORY", 1 << 16)
+            patch.setattr(spool, "temporary", unreadable)
+            await w.echo("exec sh -c 'test %r = 1 && echo fine || seq 100000'", f"{s}/ctl")
+            await w.cat(f"{s}/wait")
+        for _ in range(2):  # each reader is told once, and the output of the others goes on
+            fd = await w.p.open(f"{s}/stdout")
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                while await w.p.read(fd):
+                    pass
+            await w.p.readall(fd)
+            w.p.close(fd)
         assert await w.cat(f"{s}/1/stdout") == "fine\n"
 
 

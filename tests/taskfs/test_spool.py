@@ -93,16 +93,39 @@ async def test_at_its_quota_a_spool_takes_no_more_until_it_is_read(monkeypatch: 
     s.close()
 
 
-async def test_a_full_disk_is_an_error_at_the_end_of_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full() -> int:
-        return os.open("/dev/full", os.O_RDWR)
+def full() -> int:
+    """The descriptor of a file on a disk that has no room."""
+    return os.open("/dev/full", os.O_RDWR)
 
+
+async def test_while_the_disk_is_full_the_task_is_held_back_and_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = spool.temporary
     monkeypatch.setattr(spool, "MEMORY", 10)
+    monkeypatch.setattr(spool, "PIECE", 100)
+    monkeypatch.setattr(spool, "RETRY", 0.01)
     monkeypatch.setattr(spool, "temporary", full)
-    s = await _spooled([b"12345678", b"x" * 100])
-    assert s.read(100, 0) == b"12345678"
-    with pytest.raises(errors.Enospace):
-        s.read(100, 8)
+    whole = bytes(range(250)) * 4
+    s = Spool()
+    ours, theirs = os.pipe()
+    os.write(theirs, whole)
+    os.close(theirs)
+    s.drain(ours)
+    await asyncio.sleep(0.05)
+    assert s.end == 100 and not s.eof
+    assert s.read(1000, 0) == whole[:100]
+    s.advance("reader", 100)
+    while s.end == 100:
+        await s.more()
+    assert s.read(1000, 100) == whole[100:200]
+    monkeypatch.setattr(spool, "temporary", real)  # there is room again, and nobody reads
+    while not s.eof:
+        await s.more()
+    got = b""
+    while data := s.read(70, 100 + len(got)):
+        got += data
+    assert got == whole[100:]
     s.close()
 
 

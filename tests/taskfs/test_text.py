@@ -10,7 +10,8 @@ from nsh import errors
 from nsh.kern.namec import quote
 from taskfs import status
 from taskfs.ctl import expand, split
-from taskfs.gather import Lines, substitute
+from taskfs.gather import substitute
+from taskfs.merge import Lines
 
 
 @given(st.lists(st.lists(st.text(st.characters(codec="utf-8")), min_size=1), min_size=1))
