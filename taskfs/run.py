@@ -249,7 +249,7 @@ class Leaf:
             spool = self._spool(name)
             self._reading[c] = spool, spool.start
         spool, start = self._reading[c]
-        data = spool.read(count, start + offset)
+        data = self._printed(spool, count, start + offset)
         if data is None:
             return self._read_later(c, spool, count, start + offset)
         spool.advance(c, start + offset + len(data))
@@ -257,10 +257,17 @@ class Leaf:
 
     async def _read_later(self, c: Chan, spool: Spool, count: int, offset: int) -> bytes:
         spool.advance(c, offset)
-        while (data := spool.read(count, offset)) is None:
-            await spool.more()
+        while (data := self._printed(spool, count, offset)) is None:
+            await (self._bell.wait() if spool.eof else spool.more())
         spool.advance(c, offset + len(data))
         return data
+
+    def _printed(self, spool: Spool, count: int, offset: int) -> bytes | None:
+        """What a spool has, None if it may come. The end comes with that of the task: who has read all of
+        its output may start the next one."""
+        data = spool.read(count, offset)
+        unfinished = self.running and not self._freed and spool in (self._stdout, self._stderr)
+        return None if data == b"" and count and unfinished else data
 
     def forget(self, c: Chan) -> None:
         """The Chan ``c``, on which output was read, is closed."""

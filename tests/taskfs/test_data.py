@@ -377,3 +377,11 @@ async def test_a_reader_that_saw_no_byte_of_one_run_can_read_the_next(children: 
         await w.echo("exec echo more", f"{s}/ctl")
         assert await w.p.readall(fd) == b"more\n" * max(children, 1)
         w.p.close(fd)
+
+
+async def test_who_has_read_all_that_a_task_printed_may_start_the_next() -> None:
+    async with world() as w:
+        s = await w.clone()
+        for i in range(20):
+            await w.echo(f"exec sh -c 'echo {i}; exec >&- 2>&-; sleep 0.02'", f"{s}/ctl")
+            assert await w.cat(f"{s}/stdout") == f"{i}\n"
