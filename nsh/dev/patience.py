@@ -20,6 +20,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ MOST = 64
 """Threads that may wait in one place at a time; more calls wait until one of them is free."""
 KEPT = 8
 """Threads without work that are kept for the next call."""
+MOMENT = 0.5
+"""Seconds that one waits for what nobody waits for."""
 NUDGES = (0.0, 0.01, 0.1, 1.0)
 """Seconds after which a call that nobody waits for any more is interrupted: it may not have begun before."""
 
@@ -44,6 +47,7 @@ class _Here(threading.local):
 here = _Here()
 _lock = threading.Lock()
 _idle: list[_Worker] = []
+_background: set[asyncio.Future[Any]] = set()
 
 
 class Patience(Exception):
@@ -127,7 +131,29 @@ def in_background(
     place: Place, call: Callable[[], object], after: Callable[[], object] | None = None
 ) -> None:
     """Make a call that may take long, and wait for nothing; ``after`` as for `patiently`."""
-    place.begin(_Job(place, call, None, after))
+    job = _Job(place, partial(_silently, call), None, after)
+    if job.loop is not None:
+        job.answer = job.loop.create_future()
+        _background.add(job.answer)
+        job.answer.add_done_callback(_background.discard)
+    place.begin(job)
+
+
+def _silently(call: Callable[[], object]) -> None:
+    with contextlib.suppress(OSError):
+        call()
+
+
+async def settled() -> None:
+    """Wait until what was begun in the background is done, if that takes no longer than `MOMENT`.
+
+    A program that is started then finds closed what has been closed. For what is late nobody waits again.
+    """
+    loop = asyncio.get_running_loop()
+    begun = [answer for answer in list(_background) if answer.get_loop() is loop]
+    if begun:
+        await asyncio.wait(begun, timeout=MOMENT)
+        _background.difference_update(begun)
 
 
 class _Job:
@@ -173,14 +199,13 @@ class _Job:
         """The call was made: have the event loop tell the one who waits; this runs in the thread."""
         if self.loop is not None:
             try:
-                self.loop.call_soon_threadsafe(self._told, result, error)
+                self.loop.call_soon_threadsafe(self._told, self.answer, result, error)
                 return
             except RuntimeError:
                 pass  # the loop has ended
-        self._told(result, error)
+        self._told(None, result, error)
 
-    def _told(self, result: object, error: BaseException | None) -> None:
-        answer = self.answer
+    def _told(self, answer: asyncio.Future[Any] | None, result: object, error: BaseException | None) -> None:
         self._finish()
         if answer is None or answer.done():
             if error is None and self._dispose is not None:

@@ -26,7 +26,7 @@ from nsh import errors
 from nsh.dev import libc
 from nsh.dev.host import HostDevice, host_path
 from nsh.dev.hostfd import HostFdDevice
-from nsh.dev.patience import Place, in_background, patiently
+from nsh.dev.patience import Place, in_background, patiently, settled
 from nsh.kern.chan import Chan, settle
 from nsh.kern.env import Egrp
 from nsh.kern.namec import cross
@@ -249,6 +249,7 @@ def _plan(p: Proc) -> Plan:
 
 async def _launch(p: Proc, start: Start, plan: Plan) -> tuple[int, bool]:
     """Start a program; returns its process id, and whether it leads a process group of its own."""
+    await settled()
     if any("\0" in word for word in (start.path, *start.argv)):
         raise errors.P9Error("an argument has a NUL in it")
     terminal = (fd not in plan.seekable and os.isatty(fd) for n, fd in plan.targets.items() if n <= 2)

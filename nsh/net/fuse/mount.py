@@ -134,6 +134,12 @@ def find_helper() -> str | None:
     return next(filter(None, map(shutil.which, HELPERS)), None)
 
 
+def is_fuse(path: str) -> bool:
+    """Is a FUSE file system mounted at ``path``, a name without links?"""
+    kinds = [mount.kind for mount in mounts() if mount.point == path]
+    return bool(kinds) and kinds[-1].startswith("fuse.")
+
+
 def device_at(path: str) -> str:
     """The number of the device that is mounted at ``path``, as /proc shows it; '' if none is."""
     devices = [mount.device for mount in mounts() if mount.point == path]
