@@ -327,7 +327,10 @@ class Arriving:
 
 
 class Lines:
-    """Passes on whole lines only, each with a prefix; at the end also what was no line."""
+    """Passes on whole lines only, each with a prefix; at the end also what was no line.
+
+    With a prefix it is a line then, too: what another child prints must begin at the start of one.
+    """
 
     def __init__(self, prefix: bytes) -> None:
         self._prefix = prefix
@@ -346,6 +349,6 @@ class Lines:
 
 
 def _split(text: bytes) -> list[bytes]:
-    """The lines of ``text``, with their newlines; no other character ends a line."""
+    """The lines of ``text``, each with a newline; no other character ends a line."""
     *lines, last = text.split(b"\n")
-    return [line + b"\n" for line in lines] + ([last] if last else [])
+    return [line + b"\n" for line in ([*lines, last] if last else lines)]

@@ -11,7 +11,7 @@ from nsh.kern.namec import quote
 from taskfs import status
 from taskfs.ctl import expand, split
 from taskfs.gather import substitute
-from taskfs.merge import Lines
+from taskfs.merge import LINEMAX, Lines
 
 
 @given(st.lists(st.lists(st.text(st.characters(codec="utf-8")), min_size=1), min_size=1))
@@ -68,5 +68,11 @@ def test_labelled_lines_do_not_depend_on_how_they_arrive(text: bytes, cuts: list
             got += lines.feed(piece)
         at += cut
     got += lines.feed(b"")
-    expected = b"".join(b"> " + line + b"\n" for line in text.split(b"\n"))[:-1]
-    assert got == (expected.removesuffix(b"> ") if not text or text.endswith(b"\n") else expected)
+    assert got == b"".join(b"> " + line + b"\n" for line in text.removesuffix(b"\n").split(b"\n") if text)
+
+
+def test_a_labelled_line_that_has_no_end_is_broken() -> None:
+    lines = Lines(b"> ")
+    pieces = [lines.feed(b"x" * LINEMAX) for _ in range(4)] + [lines.feed(b"")]
+    assert [len(piece) for piece in pieces if piece] == [2 * LINEMAX + 3] * 2
+    assert all(piece.startswith(b"> ") and piece.endswith(b"\n") for piece in pieces if piece)
