@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nsh import errors
+from nsh import errors, hostnames
 from nsh.errors import P9Error
 from nsh.kern.chan import Maybe
 from nsh.kern.namec import quote
@@ -150,9 +150,9 @@ def _res(session: Session, n: str, system: str = "*", arch: str = "*") -> Maybe[
 def _hosts(session: Session, *names: str) -> None:
     expanded: list[str] = []
     for word in names:
-        expanded += expand(word)
-        if len(expanded) > MAXNAMES:
-            raise errors.Elimit(f"too many hosts: more than {MAXNAMES}")
+        expanded += hostnames.expand(word)
+        if len(expanded) > hostnames.MOST:
+            raise errors.Elimit(f"too many hosts: more than {hostnames.MOST}")
     session.options.hosts = expanded
 
 
@@ -236,8 +236,6 @@ class Word(NamedTuple):
 
 
 _MANY = 1 << 30
-MAXNAMES = 10_000
-"""Most names that ``hosts`` takes."""
 
 WORDS = {
     "res": Word(1, 3, _res),
@@ -260,20 +258,3 @@ WORDS = {
     "detach": Word(0, 0, _detach),
     "below": Word(1, _MANY, _below),
 }
-
-
-def expand(word: str) -> list[str]:
-    """``gpu[1-3,7]`` as the names that it stands for. Errors: ValueError."""
-    bracket = re.fullmatch(r"([^][]*)\[([^][]*)\]([^][]*)", word)
-    if bracket is None:
-        return [word]
-    before, numbers, after = bracket.groups()
-    names: list[str] = []
-    for part in numbers.split(","):
-        first, dash, last = part.partition("-")
-        low = _number(first)
-        high = _number(last) if dash else low
-        if high - low >= MAXNAMES - len(names) or max(len(first), len(last)) > 9:
-            raise ValueError(word)
-        names += [f"{before}{n:0{len(first)}d}{after}" for n in range(low, high + 1)]
-    return names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from nsh.hostnames import ranges
 from nsh.kern.namec import quote
 
 CLOSED, OPEN, EXECUTE, DONE, LOST = "Closed", "Open", "Execute", "Done", "Lost"
@@ -52,26 +53,9 @@ def prefixed(lines: str, prefix: str) -> str:
     return "".join(f"{prefix}{line}\n" for line in each_line(lines))
 
 
-def ranks(numbers: list[int]) -> str:
-    """``2,5-7``: ranks as a person would write them down."""
-    parts: list[str] = []
-    runs: list[list[int]] = []
-    for n in sorted(numbers):
-        if runs and n == runs[-1][1] + 1:
-            runs[-1][1] = n
-        else:
-            runs.append([n, n])
-    for first, last in runs:
-        if last - first < 2:
-            parts.extend(str(n) for n in range(first, last + 1))
-        else:
-            parts.append(f"{first}-{last}")
-    return ",".join(parts)
-
-
 def failures(failed: dict[int, str]) -> str:
     """``2,5: exec failed: ...; 3: ...``: what went wrong at which rank, equal reasons together."""
     by_reason: dict[str, list[int]] = {}
     for rank, why in failed.items():
         by_reason.setdefault(why, []).append(rank)
-    return "; ".join(f"{ranks(at)}: {why}" for why, at in by_reason.items())
+    return "; ".join(f"{ranges(map(str, at))}: {why}" for why, at in by_reason.items())

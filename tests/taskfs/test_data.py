@@ -216,7 +216,7 @@ async def test_an_exec_that_is_refused_leaves_the_tasks_that_run_as_they_are() -
         s = await w.team(2, "exec sh -c 'echo one; read line; echo $line'")
         fd = await w.p.open(f"{s}/stdout")
         assert await w.p.read(fd) == b"one\n"
-        assert await w.refusal("exec echo two", f"{s}/ctl") == "0,1: exec failed: a task is running already"
+        assert await w.refusal("exec echo two", f"{s}/ctl") == "0-1: exec failed: a task is running already"
         await w.echo("on", f"{s}/stdin")
         assert await w.p.readall(fd) == b"on\none\non\n"
         w.p.close(fd)

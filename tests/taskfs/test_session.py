@@ -136,7 +136,7 @@ async def test_a_failed_exec_names_the_ranks_and_the_others_run_on() -> None:
         )
         assert await w.cat(f"{s}/stdout") == "here\n" * 3
         assert await w.refusal("exec /nosuch", f"{s}/ctl") == (
-            "0,1,3: exec failed: No such file or directory; "
+            "0-1,3: exec failed: No such file or directory; "
             "2: exec failed: /no/such/place: No such file or directory"
         )
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nsh import errors
 from nsh.kern.namec import quote
 from taskfs import status
-from taskfs.ctl import expand, split
+from taskfs.ctl import split
 from taskfs.gather import substitute
 from taskfs.merge import LINEMAX, Lines
 
@@ -24,25 +24,6 @@ def test_words_are_split_as_in_rc() -> None:
     assert split("a  'b c'd 'it''s'\n\n\te ''\n") == [["a", "b cd", "it's"], ["e", ""]]
     with pytest.raises(errors.Ebadctl):
         split("a 'b\nc")
-
-
-@pytest.mark.parametrize(
-    ("word", "names"),
-    [
-        ("a", ["a"]),
-        ("gpu[1-3,7]x", ["gpu1x", "gpu2x", "gpu3x", "gpu7x"]),
-        ("n[08-10]", ["n08", "n09", "n10"]),
-        ("-host[1-2]", ["-host1", "-host2"]),
-    ],
-)
-def test_host_expressions_stand_for_names(word: str, names: list[str]) -> None:
-    assert expand(word) == names
-
-
-@pytest.mark.parametrize("word", ["a[x]", "a[1-]", "a[]", "a[0-9999999]"])
-def test_a_host_expression_that_makes_no_sense_is_refused(word: str) -> None:
-    with pytest.raises(ValueError):
-        expand(word)
 
 
 def test_failures_are_told_by_rank_with_equal_reasons_together() -> None:
