@@ -47,7 +47,7 @@ class TaskDevice(Device):
         self._detached: dict[str, Owner] = {}
         self._remote = Directory(
             "remote", Clone(self), _arch(self.eve), _env(self.eve), OwnerDirectory("fs", self.eve),
-            OwnerDirectory("ns", self.eve), self._status(),
+            OwnerDirectory("ns", self.eve), Status(self),
         )  # fmt: skip
         self._background: set[asyncio.Future[Any]] = set()
 
@@ -163,25 +163,6 @@ class TaskDevice(Device):
         if arch not in ("*", mine.machine, _ARCHS.get(mine.machine)):
             raise P9Error(f"this host is {mine.machine}, not {arch}")
 
-    def _status(self) -> OwnerDirectory:
-        return OwnerDirectory(
-            "status",
-            self.eve,
-            Text("load", lambda: "{:.2f} {:.2f} {:.2f}\n".format(*os.getloadavg()), 0o400),
-            Text("sessions", self._list_sessions, 0o400),
-            Text("hosts", self._list_hosts, 0o400),
-        )
-
-    def _list_sessions(self) -> str:
-        return "".join(f"{n} {s.uid} {s.opens}\n" for n, s in sorted(self.sessions.items()))
-
-    def _list_hosts(self) -> str:
-        states = {(False, False): "up", (True, False): "lost", (True, True): "dead"}
-        return "".join(
-            f"{quote(host.name)} {states[host.lost, host.dead]} {len(host.children)}\n"
-            for host in self.hosts.met()
-        )
-
 
 async def _release_all(owner: Owner) -> None:
     from taskfs.owner import Turn
@@ -243,6 +224,48 @@ class EnvDirectory(OwnerDirectory):
             self.add(Text(name, lambda: os.environ.get(name, ""), 0o400))
             file = self._entries[name]
         return file
+
+
+class Status(OwnerDirectory):
+    """status: what goes on here, and a directory for each session."""
+
+    def __init__(self, device: TaskDevice) -> None:
+        super().__init__(
+            "status",
+            device.eve,
+            Text("load", lambda: "{:.2f} {:.2f} {:.2f}\n".format(*os.getloadavg()), 0o400),
+            Text("sessions", self._list_sessions, 0o400),
+            Text("hosts", self._list_hosts, 0o400),
+        )
+        self._device = device
+
+    def lookup(self, name: str) -> Maybe[File]:
+        self._check()
+        known = name.isascii() and name.isdecimal()
+        session = self._device.sessions.get(int(name)) if known else None
+        return super().lookup(name) if session is None else self._about(session)
+
+    def entries(self) -> Iterable[File]:
+        sessions = [self._about(session) for _, session in sorted(self._device.sessions.items())]
+        return [*self._entries.values(), *sessions]
+
+    def _about(self, session: Session) -> Directory:
+        """The directory that tells of a session: made once, and gone with it."""
+        if session.about is None:
+            hosts = Text("hosts", session.hosts, 0o400)
+            session.about = OwnerDirectory(session.name, self.uid, hosts)
+            session.about.parent = self
+        return session.about
+
+    def _list_sessions(self) -> str:
+        return "".join(f"{n} {s.uid} {s.opens}\n" for n, s in sorted(self._device.sessions.items()))
+
+    def _list_hosts(self) -> str:
+        states = {(False, False): "up", (True, False): "lost", (True, True): "dead"}
+        return "".join(
+            f"{quote(host.name)} {states[host.lost, host.dead]} {len(host.children)}\n"
+            for host in self._device.hosts.met()
+        )
 
 
 def _env(owner: str) -> OwnerDirectory:

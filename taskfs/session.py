@@ -18,6 +18,7 @@ from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, Path, settle
 from nsh.kern.dev import Directory, File, up
+from nsh.kern.namec import quote
 from nsh.kern.proc import RFCFDG, Proc
 from nsh.p9.const import OREAD
 from taskfs import ctl, status
@@ -54,6 +55,7 @@ class Session(Directory):
         self.owner = owner
         self.options = ctl.Options()
         self.above: tuple[str, ...] = ()  # the hosts that have reserved this session, one through the other
+        self.about: Directory | None = None  # what the owner of the host sees of it under status
         self.opens = 0
         self.gone = False
         self._users = 0
@@ -184,6 +186,11 @@ class Session(Directory):
         lines = await self.work.wait()
         self.alive()
         return lines
+
+    def hosts(self) -> str:
+        """A line for each child: its rank, its host, and its number there."""
+        children = self._team.children if self._team is not None else []
+        return "".join(f"{child.rank} {quote(child.host.name)} {child.number}\n" for child in children)
 
     # --- control words -------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import os
 import pytest
 
 from nsh import errors
+from nsh.kern.namec import quote
 from nsh.kern.proc import RFNOTEG
 from nsh.p9.const import ORDWR, OWRITE
 from taskfs import gather, session
@@ -229,6 +230,20 @@ async def test_what_is_this_hosts_own_is_shown_to_its_owner_only() -> None:
                 await w.p.readdir(f"/task/remote/{name}")
         with pytest.raises(PermissionError, match="permission denied"):
             await w.cat("/task/remote/env/PATH")
+
+
+async def test_the_owner_sees_on_which_hosts_a_session_is() -> None:
+    async with world() as w:
+        s = await w.team(2)
+        host = quote(os.uname().nodename)
+        assert await w.cat("/task/remote/status/0/hosts") == f"0 {host} 1\n1 {host} 2\n"
+        assert await w.cat("/task/remote/status/1/hosts") == ""
+        assert await w.ls("/task/remote/status") == ["0", "1", "2", "hosts", "load", "sessions"]
+        await w.echo("release", f"{s}/ctl")
+        assert await w.ls("/task/remote/status") == ["hosts", "load", "sessions"]
+        for name in ("0", "00", "x", "٠"):
+            with pytest.raises(FileNotFoundError):
+                await w.cat(f"/task/remote/status/{name}/hosts")
 
 
 async def test_a_freed_session_answers_nobody_who_still_has_it_open() -> None:
