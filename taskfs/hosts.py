@@ -415,8 +415,7 @@ class Hosts:
         if host.dead or (host.base and not host.lost):
             return host
         await host.meet(proc)
-        self._met[name, mount] = host
-        return host
+        return self._met.setdefault((name, mount), host)  # somebody else may have met it meanwhile
 
 
 async def _mount_id(proc: Proc, name: str) -> int:

@@ -160,6 +160,14 @@ async def test_round_robin_goes_on_where_it_stopped(tmp_path: os.PathLike[str]) 
         assert await w.refusal("hosts host7\nres 1", f"{v}/ctl") == "no such host under /remote: host7"
 
 
+async def test_sessions_that_meet_a_host_at_the_same_time_share_it(tmp_path: os.PathLike[str]) -> None:
+    async with three_hosts(tmp_path) as (w, _):
+        await asyncio.gather(*(w.team(3) for _ in range(4)))
+        assert sorted((await w.cat("/task/remote/status/hosts")).splitlines()) == [
+            f"host{n} up 4" for n in (1, 2, 3)
+        ]
+
+
 async def test_input_and_output_cross_the_network_whole(tmp_path: os.PathLike[str]) -> None:
     async with three_hosts(tmp_path) as (w, _):
         s = await w.team(5, "exec cat")
