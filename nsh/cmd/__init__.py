@@ -22,7 +22,10 @@ Main = Callable[[Proc, list[str]], Coroutine[Any, Any, str | None]]
 
 # commands whose names are no Python names; every other module of this package is called as it is named
 _SPELLED = {"9p": "ninep", "9pfuse": "ninepfuse"}
-_NOT_COMMANDS = {"arg", "child", "files", "nsgraph"}
+_NOT_COMMANDS = {
+    "arg", "child", "files", "hostgroups", "nsgraph", "outputs", "progress", "screen", "taskfiles", "taskrun",
+    "tasktable",
+}  # fmt: skip
 
 # how usage lines begin where they do not begin as the others, in Inferno
 _USAGE = dict.fromkeys(("cmp", "export", "rm", "tee", "unmount", "xargs"), "Usage: ") | {"cp": "usage: \t"}
