@@ -78,10 +78,16 @@ def load(path: str, value: Lookup = environment, depth: int = 0) -> list[Command
         raise FileFormatError(f"cannot read: {from_os(e)}", path) from None
     if len(content) > LARGEST:
         raise FileFormatError(f"no namespace file: it is longer than {LARGEST} bytes", path)
-    text = content.decode("utf-8", "surrogateescape")
-    commands = parse(text, path, value)
+    return complete(content.decode("utf-8", "surrogateescape"), path, value, depth)
+
+
+def complete(text: str, path: str, value: Lookup = environment, depth: int = 0) -> list[Command]:
+    """The commands of a text, as if it were that of the file ``path``, and of the files that it includes.
+
+    Errors: `FileFormatError`.
+    """
     loaded: list[Command] = []
-    for command in commands:
+    for command in parse(text, path, value):
         if command.name != ".":
             loaded.append(command)
             continue

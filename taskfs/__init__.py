@@ -6,8 +6,8 @@ the files in it; `ctl` the words that its ctl file takes; `run` a task, that is 
 are reserved; `child` one resource, wherever it is, and `lost` what is seen of it while its host is lost;
 `many` how many are asked at a time; `gather` many children made to look like one, `merge` their output;
 `status` the lines that report on them; `owner` which sessions end together, and how many there may be;
-`guard` how tasks are started, by a helper (`keeper`) that ends them if nsh dies; `descriptors` how many of
-these there may be.
+`guard` how tasks are started, by a helper (`keeper`) that ends them if nsh dies; `space` the name space that
+a task may have as its file tree; `descriptors` how many of these there may be.
 
 nsh does not import this package. It finds the device by the entry point group ``nsh.devices``, as it
 would find anybody's. taskfs(3) is the manual.

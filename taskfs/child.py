@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, settle
 from nsh.kern.mnt import MBEFORE, MREPL
-from nsh.p9.const import OREAD, OWRITE
+from nsh.p9.const import OREAD, OTRUNC, OWRITE
 from taskfs import status
 from taskfs.many import each
 
@@ -43,6 +43,7 @@ class Child:
         self.rank = 0
         self.started = False
         self.arg0 = ""
+        self._ns = b""
         self._held = {"ctl": ctl}
         self._walked = walked or {}
         self._told = False
@@ -158,24 +159,30 @@ class Child:
     def write(self, name: str, data: bytes) -> Maybe[int]:
         """Write all of ``data`` to a file that is held open. Errors: `Lost`, and those of the host."""
         c = self._file(name)
-        return c.dev.write(c, data, 0) if self.here else self._write(c, data)
+        return c.dev.write(c, data, 0) if self.here else self._write_all(c, data)
 
-    async def _write(self, c: Chan, data: bytes) -> int:
+    async def _write_all(self, c: Chan, data: bytes) -> int:
         done = await self.host.ask(c.dev.write(c, data, 0))
         while done < len(data):
-            more = await self.host.ask(c.dev.write(c, data[done:], 0))
+            more = await self.host.ask(c.dev.write(c, data[done:], done))
             if more <= 0:
                 raise errors.Ewclosed()
             done += more
         return done
 
     async def put(self, name: str, data: bytes) -> None:
-        """Write a small file of the child that is not held open."""
-        c = await self.open(name, OWRITE)
+        """Let a small file of the child, that is not held open, have this content."""
+        c = await self.open(name, OWRITE | OTRUNC)
         try:
-            await self.host.ask(c.dev.write(c, data, 0))
+            await self._write_all(c, data)
         finally:
             c.close()
+
+    async def set_ns(self, lines: bytes) -> None:
+        """Let its tasks have these lines for their name space."""
+        if lines != self._ns:
+            await self.put("ns", lines)
+            self._ns = lines
 
     async def get(self, name: str) -> str:
         """The content of a small file of the child."""

@@ -14,11 +14,16 @@ from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
 from nsh.kern.dev import AWRITE, File, Text, access_needed
+from nsh.p9.const import OTRUNC
 from nsh.p9.stat import Dir
 from taskfs import ctl
 
 if TYPE_CHECKING:
     from taskfs.session import Session
+
+
+MAXLINES = 1 << 20
+"""Most bytes of the lines for a name space."""
 
 
 class SessionFile(File):
@@ -103,17 +108,30 @@ class Env(SessionFile):
 
 
 class Ns(SessionFile):
-    """ns: namespace(6) lines for the tasks."""
+    """ns: namespace(6) lines for the tasks; what is written is added. Truncation means something here."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, "ns", 0o660)
+
+    def open(self, c: Chan, mode: int) -> Chan | None:
+        opened = super().open(c, mode)
+        if mode & OTRUNC:
+            self.session.options.ns = b""
+        return opened
 
     def read(self, c: Chan, count: int, offset: int) -> bytes:
         return self.session.options.ns[offset : offset + count]
 
     def write(self, c: Chan, data: bytes, offset: int) -> int:
+        if len(self.session.options.ns) + len(data) > MAXLINES:
+            raise errors.Elimit(f"ns: more than {MAXLINES} bytes")
         self.session.options.ns += bytes(data)
         return len(data)
+
+    def wstat(self, c: Chan, d: Dir) -> None:
+        super().wstat(c, d)
+        if "length" in d.touched():
+            self.session.options.ns = b""
 
 
 class Report(SessionFile):

@@ -88,6 +88,7 @@ class Team:
         if options.env:
             lines = "".join(f"{name}={value}\n" for name, value in options.env.items())
             await child.put("env", lines.encode("utf-8", "surrogateescape"))
+        await child.set_ns(options.ns)
         words = [substitute(arg, child.rank, len(self.children), child.host.name) for arg in argv]
         await child.start("\n".join([*options.settings(), "exec " + " ".join(map(quote, words))]))
         child.arg0 = words[0]

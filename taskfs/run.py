@@ -21,10 +21,16 @@ from taskfs.guard import Guard, Job, NoDirectory
 from taskfs.spool import Bell, Feed, Spool
 
 if TYPE_CHECKING:
+    from nsh.kern.proc import Proc
     from taskfs.ctl import Options
+    from taskfs.space import Space
 
 GRACE = 2.0
 """Seconds between the SIGTERM and the SIGKILL of a task that is not wanted any more."""
+
+
+MOMENT = 1.0
+"""Seconds that a process may take to end when its output has."""
 
 
 class Ending(NamedTuple):
@@ -44,39 +50,51 @@ class Task:
     known, and when nothing is ``left`` of the task.
     """
 
-    def __init__(self, guard: Guard, changed: Callable[[Task], None]) -> None:
+    def __init__(self, guard: Guard, changed: Callable[[Task], None], space: Space | None) -> None:
+        """``space``: the name space that it is to have as its file tree, if it is not the host's own."""
         self.pid = 0
         self.left = True
         self.ending: Ending | None = None
         self._why = ""
         self._guard = guard
         self._number = 0
+        self._space = space
         self._changed = changed
         self._limit: asyncio.TimerHandle | None = None
 
     async def start(self, job: Job, pipes: tuple[Feed, Spool, Spool]) -> None:
         """Run a command with ``pipes`` as its standard files. Errors: `P9Error` "exec failed: WHY"."""
-        stdin, stdout, stderr = pipes
-        opened: list[int] = []
+        ours: list[int] = []
         try:
-            for _ in pipes:
-                opened += os.pipe()
-        except OSError as e:
-            _close(opened)
-            raise _refused(e, job.directory) from None
-        theirs = {0: opened[0], 1: opened[3], 2: opened[5]}
-        ours = [opened[1], opened[2], opened[4]]
-        try:
-            await self._guard.start(self, job._replace(files=theirs))
-        except OSError as e:
+            await self._start(job, ours)
+        except BaseException as e:
             _close(ours)
-            raise _refused(e, job.directory) from None
-        except BaseException:
-            _close(ours)
+            if self._number:
+                self._guard.end(self._number, 0.0)
+            else:
+                self._close_space()
+            if isinstance(e, OSError | errors.FileFormatError):
+                raise _refused(e, job.directory) from None
             raise
-        stdin.attach(ours[0])
-        stdout.drain(ours[1])
-        stderr.drain(ours[2])
+        for pipe, fd in zip((pipes[0].attach, pipes[1].drain, pipes[2].drain), ours, strict=True):
+            pipe(fd)
+
+    async def _start(self, job: Job, ours: list[int]) -> None:
+        """Run a command; what is put into ``ours`` are our ends of its standard files."""
+        if self._space is not None:
+            job = await self._space.enter(job)
+        theirs: list[int] = []
+        try:
+            for number in range(3):
+                ends = os.pipe()
+                ours.append(ends[number == 0])
+                theirs.append(ends[number != 0])
+        except OSError:
+            _close([*theirs, *job.files.values()])
+            raise
+        await self._guard.start(self, job._replace(files={**dict(enumerate(theirs)), **job.files}))
+        if self._space is not None:
+            await self._space.begun()
 
     def limit(self, seconds: float) -> None:
         """Kill the task when it has run this long; `Ending.why` is then "timeout"."""
@@ -117,7 +135,13 @@ class Task:
     def gone(self) -> None:
         """Nothing is left."""
         self.left = False
+        self._close_space()
         self._changed(self)
+
+    def _close_space(self) -> None:
+        if self._space is not None:
+            self._space.close()
+            self._space = None
 
     def lost(self) -> None:
         """Nobody watches it any more; it must not run on unseen, as far as that can be helped."""
@@ -133,22 +157,25 @@ def _close(fds: list[int]) -> None:
         os.close(fd)
 
 
-def _refused(e: OSError, directory: str) -> P9Error:
+def _refused(e: OSError | errors.FileFormatError, directory: str) -> P9Error:
     """Why a task could not be started, in the host's words; names the directory if that is at fault."""
-    why = os.strerror(e.errno or errors.P9Error.code)
+    if isinstance(e, P9Error | errors.FileFormatError):
+        return P9Error(f"exec failed: {e}")
+    why = os.strerror(e.errno or P9Error.code)
     return P9Error(f"exec failed: {f'{directory}: ' if isinstance(e, NoDirectory) else ''}{why}")
 
 
 class Leaf:
     """What a session without children does: it runs one task after the other, here.
 
-    ``home``: the host's directory in which tasks run if it is not said otherwise; ``arg0``: what was run
-    last; ``used``: something was.
+    ``home``: the host's directory in which tasks run if it is not said otherwise; ``p``: who acts for the
+    session; ``arg0``: what was run last; ``used``: something was.
     """
 
-    def __init__(self, guard: Guard, options: Options, home: str) -> None:
+    def __init__(self, guard: Guard, options: Options, home: str, p: Proc) -> None:
         self._guard = guard
         self._options = options
+        self._proc = p
         self._home = home
         self._stdin, self._stdout, self._stderr = Feed(), Spool(), Spool()
         self._task: Task | None = None
@@ -176,6 +203,8 @@ class Leaf:
     async def exec(self, argv: list[str]) -> None:
         """Start a task. Errors: `P9Error` "exec failed: WHY"; `Einuse` while one runs; `Ehungup`."""
         self._alive()
+        if self._stdout.eof or self._stderr.eof:
+            await self._end_is_near()
         if self.running:
             raise errors.Einuse("exec failed: a task is running already")
         options = self._options
@@ -183,7 +212,7 @@ class Leaf:
         pipes = self._stdin, self._stdout, self._stderr
         if self._task is not None:
             pipes = Feed(), Spool(), Spool()
-        task = Task(self._guard, self._changed)
+        task = Task(self._guard, self._changed, self._space())
         self._starting = True
         try:
             await task.start(self._job([*argv, *options.args]), pipes)
@@ -204,11 +233,27 @@ class Leaf:
         if options.timeout:
             task.limit(options.timeout)
 
+    async def _end_is_near(self) -> None:
+        """Wait a moment for the end of a task whose output has ended: who reads that knows of no other."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(MOMENT):
+                while self.running:
+                    await self._bell.wait()
+        self._alive()
+
     def _job(self, argv: list[str]) -> Job:
         options = self._options
         environ = dict(os.environb)
         environ.update((os.fsencode(name), os.fsencode(value)) for name, value in options.env.items())
         return Job(argv, self._directory, environ, options.nice)
+
+    def _space(self) -> Space | None:
+        options = self._options
+        if not options.ns:
+            return None
+        from taskfs.space import Space
+
+        return Space(self._proc, options.ns, self._home, options.dir)
 
     def _alive(self) -> None:
         if self._freed:

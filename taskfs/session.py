@@ -164,7 +164,7 @@ class Session(Directory):
     def _leaf(self) -> Leaf:
         """What runs tasks here; made when it is first asked for, which of a team it seldom is."""
         if self._leaf_made is None:
-            self._leaf_made = Leaf(self.device.guard, self.options, self.device.home)
+            self._leaf_made = Leaf(self.device.guard, self.options, self.device.home, self.proc)
         return self._leaf_made
 
     @property

@@ -27,7 +27,7 @@ from nsh.dev.hostview import HostView, Shortcut, host_view, shortcuts
 from nsh.dev.spawn import Start, run_as
 from nsh.kern.export import Export
 from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
-from nsh.net import enter
+from nsh.net import enter as entering
 from nsh.net.fuse.mount import Place
 from nsh.net.fuse.serve import Mounted
 
@@ -48,6 +48,22 @@ async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes
     ``path`` is a name in that tree, or looked for there in the $PATH of ``environ``; the rest is as with
     `nsh.dev.spawn.run`. Errors: `Refused`; those of starting.
     """
+    entry = await enter(p, path, argv, environ)
+    try:
+        first = max([number for number, _ in p.fgrp.items()] + [2]) + 1
+        words = entry.command(first)
+        more = dict(enumerate(entry.files, first))
+        signals = (signal.SIGINT, signal.SIGQUIT)  # not while Python starts: it would tell of them
+        status = await run_as(p, Start(words[0], words, os.environb, None, more, signals))
+    finally:
+        entry.close()
+    if entry.error is not None:
+        raise entry.error
+    return status
+
+
+async def enter(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes]) -> Entry:
+    """Let a host program enter the name space of ``p``, as of `run`; the caller starts it."""
     if any("\0" in word for word in (path, *argv)):
         raise errors.P9Error("an argument has a NUL in it")
     words = [os.fsencode(word) for word in argv]
@@ -56,9 +72,10 @@ async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes
     try:
         binds = [(os.fsencode(source), os.fsencode(name)) for source, name in room.shortcuts]
         job = marshal.dumps((binds, directory, os.fsencode(path), words, dict(environ)))
-        return await _Entry(room).run(p, job)
-    finally:
+        return Entry(room, job)
+    except BaseException:
         room.leave()
+        raise
 
 
 async def _room(p: Proc) -> Room:
@@ -163,48 +180,75 @@ class Room:
             self._proc.exit()
 
 
-class _Entry:
-    """One program on its way into a room, and what is heard from it."""
+class Entry:
+    """One program on its way into a room, and what is heard from it.
 
-    def __init__(self, room: Room) -> None:
+    It is on its way when `command` is run with the descriptors ``files``, and until `close`. ``error``: why it
+    did not come to be the program.
+    """
+
+    def __init__(self, room: Room, job: bytes) -> None:
+        """Errors: OSError."""
+        self.error: errors.P9Error | None = None
         self._room = room
         self._spaces: list[int] = []
-        self._error: errors.P9Error | None = None
-
-    async def run(self, p: Proc, job: bytes) -> str:
-        """Start `nsh.net.enter` with this job, and see to the end what becomes of it."""
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        file = os.memfd_create("job")
+        self._over = asyncio.Event()
+        self._given = [os.memfd_create("job")]
         try:
-            ours.setblocking(False)
-            os.pwrite(file, job, 0)
-            first = max([number for number, _ in p.fgrp.items()] + [2]) + 1
-            more = dict(enumerate((file, theirs.fileno(), *self._room.spaces), first))
-            argv = [sys.executable, "-I", "-S", enter.__file__, *map(str, more)]
-            signals = (signal.SIGINT, signal.SIGQUIT)  # not while Python starts: it would tell of them
-            loop.add_reader(ours, self._hear, ours)
-            status = await run_as(p, Start(argv[0], argv, os.environb, None, more, signals))
-        finally:
-            loop.remove_reader(ours)
-            self._hear(ours)
-            ours.close()
-            theirs.close()
-            os.close(file)
-            for fd in self._spaces:
-                os.close(fd)
-            if not self._room.spaces:
-                self._room.close()
-        if self._error is not None:
-            raise self._error
-        return status
+            os.pwrite(self._given[0], job, 0)
+            self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:
+            self._give_away()
+            raise
+        self._ours.setblocking(False)
+        self._given.append(theirs.detach())
+        self.files = [*self._given, *room.spaces]
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._ours, self._hear)
 
-    def _hear(self, ours: socket.socket) -> None:
+    def command(self, first: int) -> list[str]:
+        """The command to run instead of the program, if its ``files`` have numbers from ``first`` on."""
+        numbers = range(first, first + len(self.files))
+        return [sys.executable, "-I", "-S", entering.__file__, *map(str, numbers)]
+
+    async def begun(self) -> None:
+        """Wait until the command, once it is started, is the program. Errors: its ``error``."""
+        self._give_away()
+        await self._over.wait()
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        """The program has ended."""
+        self._hear()
+        self._give_away()
+        self._hang_up()
+        for fd in self._spaces:
+            os.close(fd)
+        if not self._room.spaces:
+            self._room.close()
+        self._room.leave()
+
+    def _give_away(self) -> None:
+        """Whoever the descriptors are for has them."""
+        while self._given:
+            os.close(self._given.pop())
+
+    def _hang_up(self) -> None:
+        if self._ours.fileno() >= 0:
+            self._loop.remove_reader(self._ours)
+            self._ours.close()
+            self._over.set()
+
+    def _hear(self) -> None:
         """Do what the messages ask for that are there."""
-        while True:
+        while self._ours.fileno() >= 0:
             try:
-                message, fds, _, _ = socket.recv_fds(ours, _MESSAGE, 3, socket.MSG_CMSG_CLOEXEC)
+                message, fds, _, _ = socket.recv_fds(self._ours, _MESSAGE, 3, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
+                return
+            if not message:
+                self._hang_up()
                 return
             match marshal.loads(message):
                 case ("fuse",):
@@ -213,9 +257,9 @@ class _Entry:
                 case ("built",):
                     self._room.built(self._spaces)
                 case ("refused", step, number):
-                    self._error = _refusal(step, os.strerror(number))
+                    self.error = _refusal(step, os.strerror(number))
                 case ("failed", number):
-                    self._error = errors.from_os(OSError(number, os.strerror(number)))
+                    self.error = errors.from_os(OSError(number, os.strerror(number)))
 
 
 def _refusal(step: str, why: str) -> Refused:

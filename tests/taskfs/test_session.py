@@ -142,6 +142,14 @@ async def test_a_failed_exec_names_the_ranks_and_the_others_run_on() -> None:
         )
 
 
+async def test_when_the_output_has_ended_the_next_task_can_start() -> None:
+    async with world() as w:
+        s = await w.clone()
+        for n in range(20):
+            await w.echo(f"exec sh -c 'echo {n}; exec 1>&- 2>&-; sleep 0.02'", f"{s}/ctl")
+            assert await w.cat(f"{s}/stdout") == f"{n}\n"
+
+
 async def test_wait_says_how_each_task_ended() -> None:
     async with world() as w:
         s = await w.team(3)
