@@ -62,9 +62,14 @@ class Mounts:
         self._changed = self._epoll.poll
         self._read()
 
-    def __del__(self) -> None:
+    def close(self) -> None:
+        """Notice nothing any more."""
+        self._epoll.close()
         if self._table >= 0:
             os.close(self._table)
+        self._table = -1
+
+    __del__ = close
 
     def refresh(self) -> None:
         """Notice what has been mounted or unmounted. It is for the event loop, and takes no time."""

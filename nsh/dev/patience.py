@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from queue import SimpleQueue
@@ -47,7 +48,7 @@ class _Here(threading.local):
 here = _Here()
 _lock = threading.Lock()
 _idle: list[_Worker] = []
-_background: set[asyncio.Future[Any]] = set()
+_background: WeakKeyDictionary[asyncio.Future[Any], Place] = WeakKeyDictionary()
 
 
 class Patience(Exception):
@@ -118,9 +119,11 @@ async def patiently(
     the call has been made, or will not be made any more; like ``dispose`` by the event loop.
     """
     job = _Job(place, call, dispose, after)
-    answer = job.answer = asyncio.get_running_loop().create_future()
-    place.begin(job)
+    answer = asyncio.get_running_loop().create_future()
     try:
+        await settled(place)
+        job.answer = answer
+        place.begin(job)
         return await answer  # type: ignore[no-any-return]
     except (asyncio.CancelledError, GeneratorExit):
         job.abandon()
@@ -134,8 +137,8 @@ def in_background(
     job = _Job(place, partial(_silently, call), None, after)
     if job.loop is not None:
         job.answer = job.loop.create_future()
-        _background.add(job.answer)
-        job.answer.add_done_callback(_background.discard)
+        with _lock:
+            _background[job.answer] = place
     place.begin(job)
 
 
@@ -144,16 +147,22 @@ def _silently(call: Callable[[], object]) -> None:
         call()
 
 
-async def settled() -> None:
-    """Wait until what was begun in the background is done, if that takes no longer than `MOMENT`.
+async def settled(place: Place | None = None) -> None:
+    """Wait until what was begun in the background, in ``place`` or anywhere, is done; `MOMENT` at most.
 
-    A program that is started then finds closed what has been closed. For what is late nobody waits again.
+    Who comes later finds closed what has been closed. For what is late nobody waits again.
     """
+    if not _background:
+        return
     loop = asyncio.get_running_loop()
-    begun = [answer for answer in list(_background) if answer.get_loop() is loop]
-    if begun:
+    with _lock:
+        ours = [(answer, where) for answer, where in _background.items() if answer.get_loop() is loop]
+    begun = [answer for answer, where in ours if place in (None, where)]
+    if any(not answer.done() for answer in begun):
         await asyncio.wait(begun, timeout=MOMENT)
-        _background.difference_update(begun)
+    with _lock:
+        for answer in begun:
+            _background.pop(answer, None)
 
 
 class _Job:
@@ -179,8 +188,8 @@ class _Job:
     def abandon(self) -> None:
         """Nobody waits any more."""
         answer = self.answer
-        assert answer is not None and self.loop is not None
-        if self.place.withdraw(self):
+        assert self.loop is not None
+        if answer is None or self.place.withdraw(self):
             self._finish()
         elif not answer.done() or answer.cancelled():
             answer.cancel()

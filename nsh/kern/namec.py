@@ -314,8 +314,8 @@ def _first_mount(pgrp: Pgrp | None, base: Chan, reached: list[Qid], last: int) -
 async def _partial(base: Chan, batch: Sequence[str], reached: list[Qid], done: int) -> NoReturn:
     """A walk message stopped half way, and no mount point explains it.
 
-    The reply does not say why. "does not exist" it is for the kernel; but a permission that is missing, or a
-    name that is too long for the host, is worth a second question, where that costs no message to a server.
+    The reply does not say why. "does not exist" it is for the kernel; but it may be a permission that is
+    missing or a dead disk, which is worth a second question, where that costs no message to a server.
     """
     index = done + len(reached)
     if reached and not reached[-1].type & QTDIR:
@@ -325,10 +325,10 @@ async def _partial(base: Chan, batch: Sequence[str], reached: list[Qid], done: i
         try:
             if there is not None:
                 await settle(there.dev.walk(there, [batch[len(reached)]]))
-        except (errors.Eperm, errors.Enametoolong) as e:
-            raise WalkError(_bare(e), index) from None
-        except OSError:
+        except FileNotFoundError:
             pass
+        except OSError as e:
+            raise WalkError(_bare(e), index) from None
     raise WalkError(errors.Edoesnotexist(), index)
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from nsh import errors
-from nsh.dev.host import group_name, host_path, user_name
+from nsh.dev.host import HostDevice, group_name, host_path, user_name
 from nsh.dev.hostid import HostQids
 from nsh.dev.openfile import OpenFile
+from nsh.dev.patience import settled
 from nsh.kern.chan import settle
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
@@ -36,6 +37,18 @@ async def test_it_conforms(tmp: str, tmp_path: Path) -> None:
     (tmp_path / "a" / "f").write_text("f")
     (tmp_path / "empty").touch()
     await check_tree(p, tmp)
+
+
+async def test_it_conforms_where_one_may_have_to_wait(tmp: str, tmp_path: Path) -> None:
+    p = await world()
+    HostDevice.of(p.system).wait_in(str(tmp_path))
+    await check_files(p, tmp)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "f").write_text("f")
+    (tmp_path / "a" / "link").symlink_to("b")
+    (tmp_path / "nowhere").symlink_to("none")
+    await check_tree(p, tmp)
+    await settled()
 
 
 async def test_only_the_root_can_be_attached() -> None:

@@ -1,7 +1,7 @@
 """What the tests of FUSE share: a system with a server, mounted by the kernel of this machine.
 
 A test that mounts in its own process must touch the mount only from other threads or processes: `shell` and
-`apart` are for that.
+`apart` are for that; `#U` does so by itself.
 """
 
 from __future__ import annotations
@@ -45,6 +45,24 @@ async def mounted(where: Path, spec: str = "#R", **options: Any) -> AsyncIterato
     finally:
         p.exit()
         current.reset(token)
+
+
+@contextmanager
+def unanswered(where: Path) -> Iterator[None]:
+    """A mount whose server never answers. Whoever waits there is let go in the end."""
+    script = (
+        "import sys, time; from nsh.net.fuse.mount import attach; a = attach(sys.argv[1], True, 'it', False)"
+    )
+    argv = [sys.executable, "-c", f"{script}; print(flush=True); time.sleep(1000)", str(where)]
+    with subprocess.Popen(argv, cwd=TOP, stdout=subprocess.PIPE) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        try:
+            yield
+        finally:
+            program.kill()
+            program.wait()
+            subprocess.run(["fusermount3", "-u", "-z", str(where)], check=True)
 
 
 async def tree(p: Proc, spec: str) -> Chan:
