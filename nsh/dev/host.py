@@ -149,7 +149,7 @@ def plan9_errors(member: M) -> M:
         try:
             result = member(*args)
         except Patience as e:
-            return _later(_patiently(e.place, functools.partial(member, *args), args))
+            return _patiently(e.place, functools.partial(member, *args), args)
         except OSError as e:
             raise errors.from_os(e) from None
         except (OverflowError, ValueError):  # a number that is too large, a NUL in a name
@@ -163,7 +163,7 @@ async def _patiently(place: Place, call: Callable[[], Any], args: tuple[Any, ...
     """Call a member with ``args`` in a thread that may wait; a file that it opens in vain is closed."""
     file: OpenFile | None = args[1].aux.file if isinstance(args[1], Chan) else None
     after = file.hold() if file is not None else None
-    return await settle(await patiently(place, call, _give_back, after))
+    return await _later(patiently(place, call, _give_back, after))
 
 
 def _give_back(result: object) -> None:
@@ -173,7 +173,7 @@ def _give_back(result: object) -> None:
 
 async def _later(result: Coroutine[Any, Any, Any]) -> Any:
     try:
-        return await result
+        return await settle(await result)
     except OSError as e:
         raise errors.from_os(e) from None
     except (OverflowError, ValueError):
@@ -191,7 +191,7 @@ class HostDevice(Device):
         super().__init__(system)
         self._qids = HostQids()
         self._nodes = Nodes()
-        self._mounts = Mounts()
+        self._mounts = Mounts(self._qids.look_again)
 
     @classmethod
     def of(cls, system: System) -> HostDevice:

@@ -67,6 +67,7 @@ class HostQids:
 
     def __init__(self) -> None:
         self._disks: dict[int, _Disk] = {}
+        self._numbers: dict[int, int] = {}
         self._large: dict[tuple[int, int, int], int] = {}
         self._births: dict[tuple[int, int], tuple[int, int]] = {}
         self._changes: dict[int, int] = {}  # by qid.path: the number of the last change
@@ -134,9 +135,15 @@ class HostQids:
         disk = self._disks.get(dev)
         if disk is None:
             kind = _file_system(dev)
-            disk = _Disk(self._next_disk(), kind in _REUSING, not kind.startswith(_FORGETFUL))
-            disk = self._disks.setdefault(dev, disk)
+            number = self._numbers.get(dev)
+            if number is None:
+                number = self._numbers.setdefault(dev, self._next_disk())
+            disk = self._disks[dev] = _Disk(number, kind in _REUSING, not kind.startswith(_FORGETFUL))
         return disk
+
+    def look_again(self) -> None:
+        """A disk may be of another kind by now: something else is mounted that has its number."""
+        self._disks.clear()
 
 
 def _is_fresh(mtime: int) -> bool:

@@ -15,6 +15,7 @@ import contextlib
 import os
 import select
 import stat
+from collections.abc import Callable
 
 from nsh.dev.hostid import Node
 from nsh.dev.mountinfo import TABLE, Mount, mounts
@@ -47,7 +48,9 @@ class Mounts:
     object since something has changed, by which a `Node` knows whether what it remembers still holds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[], object] = lambda: None) -> None:
+        """``changed`` is called when there are other slow places than before."""
+        self._tell = changed
         self.places: dict[str, Place] = {}
         self.names: frozenset[str] = frozenset()
         self.mixed = Place("several file systems")
@@ -89,6 +92,7 @@ class Mounts:
             self.names = frozenset(point.rpartition("/")[2] for point in points)
             self.token = object()
             self._sure.clear()
+            self._tell()
 
     # --- what leads there ----------------------------------------------------------------------
 

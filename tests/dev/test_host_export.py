@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from nsh.dev.host import group_name, user_name
+from nsh.dev.host import HostDevice, group_name, user_name
+from nsh.dev.patience import settled
 from nsh.kern.mnt import MCREATE, MREPL
 from nsh.p9.const import DMDIR, ORDWR, OREAD
 from nsh.p9.stat import Dir
-from tests.conformance import put
+from tests.conformance import check_files, check_tree, put
 from tests.dev.test_conformance import seen_from_afar
 from tests.kern.world import failure, listing, world
 
@@ -39,6 +40,18 @@ async def test_modes_and_owners_are_the_hosts(tmp_path: Path) -> None:
         assert unknown == "unknown user or group id"
     assert os.stat(tmp_path / "640").st_mode & 0o7777 == 0o604
     assert os.stat(tmp_path / "d").st_mode & 0o7777 == 0o711
+
+
+async def test_files_that_may_take_long_are_served_all_the_same(tmp_path: Path) -> None:
+    p = await world()
+    HostDevice.of(p.system).wait_in(str(tmp_path))
+    await p.bind(f"#U{tmp_path}", "/mnt", MREPL | MCREATE)
+    async with seen_from_afar(p) as q:
+        await check_files(q, "/mnt")
+        (tmp_path / "a" / "b").mkdir(parents=True)
+        (tmp_path / "a" / "f").write_text("f")
+        await check_tree(q, "/mnt")
+    await settled()
 
 
 async def test_links_are_followed_wherever_they_lead(tmp_path: Path) -> None:

@@ -235,6 +235,14 @@ async def test_devices_run_programs_there(where: Path, device: str, clone: str) 
         assert await p.readall(output) == f"text\n{where}\n".encode()
 
 
+def test_what_a_shell_is_started_with_may_be_there(where: Path) -> None:
+    with server() as (address, _), ninepfuse(address, where):
+        (where / "script").write_text("echo one\ncat\nwhat follows\n")
+        with open(where / "script") as script, open(where / "output", "wb") as output:
+            subprocess.run(NSH, cwd=TOP, stdin=script, stdout=output, check=True, timeout=20)
+        assert (where / "output").read_text() == "one\nwhat follows\n"
+
+
 # --- a shell ------------------------------------------------------------------------------------
 
 
