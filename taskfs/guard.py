@@ -30,14 +30,16 @@ _MESSAGE = 4096
 
 
 class Job(NamedTuple):
-    """A command, to be run in a directory and an environment, with a priority lower by ``nice``; ``files``:
-    its descriptors, by number, each one of ours.
+    """A command, to be run in a directory and an environment, with a priority lower by ``nice``; ``slow``:
+    one may have to wait for the program or the directory; ``files``: its descriptors, by number, each one
+    of ours.
     """
 
     argv: Sequence[str]
     directory: str
     environ: Mapping[bytes, bytes]
     nice: int = 0
+    slow: bool = False
     files: Mapping[int, int] = {}
 
 
@@ -46,10 +48,12 @@ class NoDirectory(OSError):
 
 
 class Watcher(Protocol):
-    """Who is told what becomes of a task."""
+    """Who is told what becomes of a task; ``number``: what the guard calls it, 0 before its start."""
 
-    def started(self, number: int, pid: int) -> None:
-        """It runs, as this process; ``number`` is what the guard calls it."""
+    number: int
+
+    def started(self, pid: int) -> None:
+        """It runs, as this process."""
 
     def ended(self, status: int, user: float, system: float, real: float) -> None:
         """Its process has ended, with this status of wait(2), after so many seconds."""
@@ -68,7 +72,7 @@ class Guard:
         self._wanted = False
         self._helper: Helper | None = None
         self._last = 0
-        self._watchers: dict[int, Watcher | None] = {}
+        self._watchers: dict[int, Watcher] = {}
         self._starting: dict[int, asyncio.Future[None]] = {}
         self._bell = Bell()
         self._timer: asyncio.TimerHandle | None = None
@@ -76,7 +80,7 @@ class Guard:
     async def start(self, watcher: Watcher, job: Job) -> None:
         """Start a task. The descriptors are the guard's from now on.
 
-        Errors: `NoDirectory`, OSError. Cancelled: the task is ended, if it was started.
+        Errors: `NoDirectory`, OSError. Cancelled: it is ended, and `Watcher.gone` is called then.
         """
         self._wanted = True
         self._stop_timer()
@@ -87,16 +91,14 @@ class Guard:
             for fd in job.files.values():
                 os.close(fd)
             raise
-        self._last = number = self._last + 1
+        self._last = number = watcher.number = self._last + 1
         self._watchers[number] = watcher
         starting = self._starting[number] = asyncio.get_running_loop().create_future()
         helper.send(("start", number), [file, *job.files.values()])
         try:
             await starting
         except asyncio.CancelledError:
-            if number in self._watchers:
-                self._watchers[number] = None
-                self.end(number, 0.0)
+            self.end(number, 0.0)
             raise
         finally:
             self._starting.pop(number, None)
@@ -148,23 +150,23 @@ class Guard:
 
     def _hear(self, message: tuple[Any, ...]) -> None:
         word, number, *values = message
-        watcher = self._watchers.get(number)
+        watcher = self._watchers[number]
         starting = self._starting.get(number)
+        if starting is not None and starting.done():
+            starting = None
         match word:
-            case "started" if starting is not None and not starting.done():
-                starting.set_result(None)
-                if watcher is not None:
-                    watcher.started(number, *values)
-            case "failed":
+            case "started":
+                watcher.started(*values)
+                if starting is not None:
+                    starting.set_result(None)
+            case "failed" if starting is not None:
                 error, at_directory = values
-                if starting is not None and not starting.done():
-                    starting.set_exception((NoDirectory if at_directory else OSError)(error, ""))
+                starting.set_exception((NoDirectory if at_directory else OSError)(error, ""))
                 self._forget(number)
-            case "ended" if watcher is not None:
+            case "ended":
                 watcher.ended(*values)
-            case "gone":
-                if watcher is not None:
-                    watcher.gone()
+            case "failed" | "gone":
+                watcher.gone()
                 self._forget(number)
 
     def _forget(self, number: int) -> None:
@@ -179,7 +181,7 @@ class Guard:
                 starting.set_exception(OSError(errno.ESRCH, ""))
         watchers, self._watchers = self._watchers, {}
         for number, watcher in watchers.items():
-            if watcher is not None and number not in self._starting:
+            if number not in self._starting:
                 watcher.lost()
         self._leave()
 
@@ -187,7 +189,7 @@ class Guard:
 def _memorized(job: Job) -> int:
     """A file with what the keeper is to do. Errors: OSError."""
     argv = [os.fsencode(word) for word in job.argv]
-    what = (argv, os.fsencode(job.directory), dict(job.environ), job.nice, list(job.files))
+    what = (argv, os.fsencode(job.directory), dict(job.environ), job.nice, job.slow, list(job.files))
     fd = os.memfd_create("job")
     try:
         os.pwrite(fd, marshal.dumps(what), 0)

@@ -38,6 +38,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # to import typing takes longer than to start a task
+    from typing import NoReturn
+
 PR_SET_CHILD_SUBREAPER = 36
 RLIMIT_LOCKS = 10
 
@@ -56,14 +60,16 @@ _RESET = (*_IGNORED, signal.SIGPIPE, signal.SIGXFSZ)
 class Task:
     """A task, from its start until nothing is left of it.
 
-    ``pid``: the process that was started, 0 when that has ended; ``deadline``: when what is left gets
-    SIGKILL, if it is to end; ``killed``: it has got that; ``asked``: the groups that have got SIGTERM.
+    ``pid``: the process that was started, 0 when that has ended; ``starting``: a pipe that ends when it has
+    become the program, if it was not that at once; ``deadline``: when what is left gets SIGKILL, if it is to
+    end; ``killed``: it has got that; ``asked``: the groups that have got SIGTERM.
     """
 
-    def __init__(self, serial: int, pid: int, began: float) -> None:
+    def __init__(self, serial: int, pid: int, began: float, starting: int | None) -> None:
         self.serial = serial
         self.pid = pid
         self.began = began
+        self.starting = starting
         self.deadline: float | None = None
         self.killed = False
         self.asked: set[int] = set()
@@ -81,11 +87,13 @@ class Keeper:
         self._ending: set[Task] = set()  # those that may be gone, or that are to end
         self._beyond: set[int] = set()  # processes that have become another user's
         self._changed = False
+        self._poll = select.poll()
+        self._starting: dict[int, Task] = {}  # by the pipe that ends when they have become the program
         self._marks = int.from_bytes(os.urandom(4), "big") << 31
 
     def run(self, died: int) -> None:
         """Do what nsh asks for, and when it is gone end what is left; ``died``: readable when a child has."""
-        poll = select.poll()
+        poll = self._poll
         talk = self._socket.fileno()
         poll.register(talk, select.POLLIN)
         poll.register(died, select.POLLIN)
@@ -98,6 +106,9 @@ class Keeper:
                 over = True
                 poll.unregister(talk)
                 self._end_all()
+            for fd, _ in events:
+                if fd in self._starting:
+                    self._begun(self._starting[fd])
             self._reap()
             if self._changed or not events:
                 self._look()
@@ -147,46 +158,52 @@ class Keeper:
     def _start(self, serial: int, fds: list[int]) -> None:
         began = time.monotonic()
         try:
-            pid = self._spawn(serial, fds)
+            pid, starting = self._spawn(serial, fds)
         except (OSError, ValueError) as e:  # ValueError: a NUL in an argument
             number = e.errno if isinstance(e, OSError) else errno.EINVAL
             self._tell("failed", serial, number or errno.EIO, isinstance(e, NoDirectory))
         else:
-            self._tasks[serial] = self._started[pid] = Task(serial, pid, began)
-            self._tell("started", serial, pid)
+            task = self._tasks[serial] = self._started[pid] = Task(serial, pid, began, starting)
+            if starting is None:
+                self._tell("started", serial, pid)
+            else:
+                self._starting[starting] = task
+                self._poll.register(starting, select.POLLIN)
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def _spawn(self, serial: int, fds: list[int]) -> int:
-        """Start a process; returns its number. Errors: `NoDirectory`, OSError, ValueError.
+    def _spawn(self, serial: int, fds: list[int]) -> tuple[int, int | None]:
+        """Start a process; returns its number, and the pipe that tells when it has become the program, if it
+        has not. The first of ``fds`` is a file with the job, see `Job`.
 
-        The first of ``fds`` is a file with the job: the words of the command, the directory, the environment,
-        by how much the priority is to be lower, and as which descriptors the other ``fds`` are wanted.
+        Errors: `NoDirectory`, OSError, ValueError.
         """
         if not fds:
             raise OSError(errno.EMFILE, "")
         with open(fds[0], "rb", closefd=False) as file:
-            argv, directory, environ, nice, numbers = marshal.load(file)
-        if len(fds) <= len(numbers):  # the kernel drops those for which there is no room here
+            job = Job(*marshal.load(file))
+        if len(fds) <= len(job.numbers):  # the kernel drops those for which there is no room here
             raise OSError(errno.EMFILE, "")
         self._mark(serial)
-        try:
-            os.chdir(directory)
-        except OSError as e:
-            raise NoDirectory(e.errno, "") from None
-        try:
-            program = find(argv[0], environ)
-            with _above(max(numbers), fds[1:]) as sources:
-                files = list(zip(sources, numbers, strict=True))
-                if nice:
-                    return _spawn_lower(program, argv, environ, files, nice)
-                onto = [(os.POSIX_SPAWN_DUP2, source, number) for source, number in files]
-                return os.posix_spawn(
-                    program, argv, environ, file_actions=onto, setpgroup=0, setsigdef=_RESET
-                )
-        finally:
-            os.chdir("/")
+        with _above(max(job.numbers), fds[1:]) as sources:
+            files = list(zip(sources, job.numbers, strict=True))
+            return _fork(job, files) if job.nice or job.slow else (_posix_spawn(job, files), None)
+
+    def _begun(self, task: Task) -> None:
+        """A process that was forked has become the program, or has failed to."""
+        assert task.starting is not None
+        told = os.read(task.starting, 2)
+        self._poll.unregister(task.starting)
+        del self._starting[task.starting]
+        os.close(task.starting)
+        task.starting = None
+        if not told:
+            self._tell("started", task.serial, task.pid)
+            return
+        del self._tasks[task.serial]
+        self._ending.discard(task)
+        self._tell("failed", task.serial, told[1], bool(told[0]))
 
     def _mark(self, serial: int) -> None:
         """Let what is started from now on carry the mark of a task.
@@ -216,7 +233,7 @@ class Keeper:
 
     def _end_all(self) -> None:
         """nsh is gone: end everything, what nobody knows the task of, too."""
-        self._tasks[0] = Task(0, 0, 0.0)
+        self._tasks[0] = Task(0, 0, 0.0, None)
         for task in self._tasks.values():
             if task.deadline is None:
                 self._end(task, GRACE)
@@ -233,13 +250,19 @@ class Keeper:
             self._changed = True
             self._beyond.discard(pid)
             task = self._started.pop(pid, None)
-            if task is not None:
-                task.pid = 0
-                self._ending.add(task)
-                real = time.monotonic() - task.began
-                self._tell("ended", task.serial, status, usage.ru_utime, usage.ru_stime, real)
-            else:
+            if task is None:
                 self._ending.update(self._task_of(self._adopted.pop(pid, 0)))
+            else:
+                self._ended(task, status, usage)
+
+    def _ended(self, task: Task, status: int, usage: resource.struct_rusage) -> None:
+        if task.starting is not None:
+            self._begun(task)
+        task.pid = 0
+        if task.serial in self._tasks:
+            self._ending.add(task)
+            real = time.monotonic() - task.began
+            self._tell("ended", task.serial, status, usage.ru_utime, usage.ru_stime, real)
 
     def _task_of(self, serial: int) -> list[Task]:
         return [self._tasks[serial]] if serial in self._tasks else []
@@ -285,6 +308,87 @@ class NoDirectory(OSError):
     """A task cannot stand where it is to run."""
 
 
+class Job:
+    """What to run: the words of the command, the directory, the environment, by how much the priority is to
+    be lower, whether one may have to wait for the program or the directory, and as which descriptors the
+    files that come with the job are wanted.
+    """
+
+    def __init__(
+        self,
+        argv: list[bytes],
+        directory: bytes,
+        environ: dict[bytes, bytes],
+        nice: int,
+        slow: bool,
+        numbers: list[int],
+    ) -> None:
+        self.argv = argv
+        self.directory = directory
+        self.environ = environ
+        self.nice = nice
+        self.slow = slow
+        self.numbers = numbers
+
+
+def _stand(directory: bytes) -> None:
+    try:
+        os.chdir(directory)
+    except OSError as e:
+        raise NoDirectory(e.errno, "") from None
+
+
+def _posix_spawn(job: Job, files: Sequence[tuple[int, int]]) -> int:
+    """Start a process; it is the program when this returns. Errors: `NoDirectory`, OSError, ValueError."""
+    _stand(job.directory)
+    try:
+        program = find(job.argv[0], job.environ)
+        onto = [(os.POSIX_SPAWN_DUP2, source, number) for source, number in files]
+        return os.posix_spawn(
+            program, job.argv, job.environ, file_actions=onto, setpgroup=0, setsigdef=_RESET
+        )
+    finally:
+        os.chdir("/")
+
+
+def _fork(job: Job, files: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The same, but do not wait: returns the process and a pipe, which ends when that has become the program;
+    if it has failed to, two bytes come out: whether the directory is at fault, and errno. Errors: OSError.
+
+    It takes longer. But others need not wait with it, and it can lower its own priority, which posix_spawn(3)
+    cannot do, and which nobody here could raise again.
+    """
+    heard, told = os.pipe()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(heard)
+        os.close(told)
+        raise
+    if pid == 0:
+        _become(job, files, told)
+    os.close(told)
+    return pid, heard
+
+
+def _become(job: Job, files: Sequence[tuple[int, int]], told: int) -> NoReturn:
+    try:
+        os.setpgid(0, 0)
+        os.nice(job.nice)
+        for ignored in _RESET:
+            signal.signal(ignored, signal.SIG_DFL)
+        for source, number in files:
+            os.dup2(source, number)
+        _stand(job.directory)
+        os.execve(find(job.argv[0], job.environ), job.argv, job.environ)
+    except OSError as e:
+        os.write(told, bytes((isinstance(e, NoDirectory), e.errno or errno.EIO)))
+    except ValueError:
+        os.write(told, bytes((False, errno.EINVAL)))
+    finally:
+        os._exit(1)
+
+
 def find(program: bytes, environ: Mapping[bytes, bytes]) -> bytes:
     """The file that execvp(3) would run for ``program``. Errors: FileNotFoundError, PermissionError."""
     if b"/" in program:
@@ -308,38 +412,6 @@ def _above(top: int, fds: Sequence[int]) -> Iterator[list[int]]:
     finally:
         for fd in made.values():
             os.close(fd)
-
-
-def _spawn_lower(
-    program: bytes,
-    argv: list[bytes],
-    environ: Mapping[bytes, bytes],
-    files: Sequence[tuple[int, int]],
-    nice: int,
-) -> int:
-    """posix_spawn(3), with a lower priority: that cannot, and nobody here could raise it again."""
-    heard, told = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setpgid(0, 0)
-            os.nice(nice)
-            for ignored in _RESET:
-                signal.signal(ignored, signal.SIG_DFL)
-            for source, number in files:
-                os.dup2(source, number)
-            os.execve(program, argv, environ)
-        except OSError as e:
-            os.write(told, b"%d" % (e.errno or errno.EIO))
-        finally:
-            os._exit(1)
-    os.close(told)
-    with open(heard, "rb") as file:
-        error = file.read()
-    if error:
-        os.waitpid(pid, 0)
-        raise OSError(int(error), "")
-    return pid
 
 
 def children(pid: int) -> set[int]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from nsh import errors
+from nsh.dev.launch import Launch, waits
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
 from taskfs import status
@@ -46,8 +47,8 @@ class Ending(NamedTuple):
 class Task:
     """A running process, and all that comes of it.
 
-    ``pid``: the process; ``ending``: how it ended, None while it runs; ``changed`` is called when that is
-    known, and when nothing is ``left`` of the task.
+    ``number``: what the guard calls it; ``pid``: the process; ``ending``: how that ended, None while it runs;
+    ``changed`` is called when this is known, and when nothing is ``left`` of the task.
     """
 
     def __init__(self, guard: Guard, changed: Callable[[Task], None], space: Space | None) -> None:
@@ -56,8 +57,8 @@ class Task:
         self.left = True
         self.ending: Ending | None = None
         self._why = ""
+        self.number = 0
         self._guard = guard
-        self._number = 0
         self._space = space
         self._changed = changed
         self._limit: asyncio.TimerHandle | None = None
@@ -69,10 +70,10 @@ class Task:
             await self._start(job, ours)
         except BaseException as e:
             _close(ours)
-            if self._number:
-                self._guard.end(self._number, 0.0)
-            else:
-                self._close_space()
+            if self.pid:
+                self._guard.end(self.number, 0.0)
+            elif not (self.number and isinstance(e, asyncio.CancelledError)):
+                self._close_space()  # else that happens when it is gone
             if isinstance(e, OSError | errors.FileFormatError):
                 raise _refused(e, job.directory) from None
             raise
@@ -104,12 +105,12 @@ class Task:
     def signal(self, number: int) -> None:
         """Send a signal to the process group, as long as the process runs."""
         if self.ending is None:
-            self._guard.signal(self._number, number)
+            self._guard.signal(self.number, number)
 
     def kill(self) -> None:
         """SIGTERM to all that came of the task, and SIGKILL after `GRACE` seconds to what is left then."""
         if self.left:
-            self._guard.end(self._number, GRACE)
+            self._guard.end(self.number, GRACE)
 
     def _timed_out(self) -> None:
         self._why = "timeout"
@@ -117,9 +118,9 @@ class Task:
 
     # --- what the guard says -------------------------------------------------------------------
 
-    def started(self, number: int, pid: int) -> None:
+    def started(self, pid: int) -> None:
         """It runs."""
-        self._number, self.pid = number, pid
+        self.pid = pid
 
     def ended(self, code: int, user: float, system: float, real: float) -> None:
         """The process has ended."""
@@ -179,7 +180,7 @@ class Leaf:
         self._home = home
         self._stdin, self._stdout, self._stderr = Feed(), Spool(), Spool()
         self._task: Task | None = None
-        self._starting = False
+        self._starting: Task | None = None
         self._left: set[Task] = set()
         self._reading: dict[Chan, tuple[Spool, int]] = {}  # and the offset there of what is 0 to the reader
         self._bell = Bell()
@@ -196,7 +197,7 @@ class Leaf:
 
     @property
     def running(self) -> bool:
-        return self._starting or (self._task is not None and self._task.ending is None)
+        return self._starting is not None or (self._task is not None and self._task.ending is None)
 
     # --- the task ------------------------------------------------------------------------------
 
@@ -212,12 +213,11 @@ class Leaf:
         pipes = self._stdin, self._stdout, self._stderr
         if self._task is not None:
             pipes = Feed(), Spool(), Spool()
-        task = Task(self._guard, self._changed, self._space())
-        self._starting = True
+        task = self._starting = Task(self._guard, self._changed, self._space())
         try:
             await task.start(self._job([*argv, *options.args]), pipes)
         finally:
-            self._starting = False
+            self._starting = None
         if self._freed:
             task.kill()
             for pipe in pipes:
@@ -245,7 +245,10 @@ class Leaf:
         options = self._options
         environ = dict(os.environb)
         environ.update((os.fsencode(name), os.fsencode(value)) for name, value in options.env.items())
-        return Job(argv, self._directory, environ, options.nice)
+        path = environ.get(b"PATH")
+        start = Launch(argv, self._directory, {"PATH": os.fsdecode(path)} if path else {}, ())
+        slow = waits(self._proc.system, start) is not None
+        return Job(argv, self._directory, environ, options.nice, slow)
 
     def _space(self) -> Space | None:
         options = self._options
@@ -272,9 +275,10 @@ class Leaf:
             self._task.signal(number)
 
     def kill(self) -> None:
-        """Kill the task, and what is left of those before."""
-        for task in self._left:
-            task.kill()
+        """Kill the task, one that is about to start, and what is left of those before."""
+        for task in [self._starting, *self._left]:
+            if task is not None:
+                task.kill()
 
     def free(self) -> None:
         """Kill what runs and let go of everything; who waits for the end of a task is told."""

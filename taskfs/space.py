@@ -48,7 +48,7 @@ class Space:
 
         self._entry = entry = await inside.enter(self._proc, job.argv[0], list(job.argv), job.environ)
         files = {number: os.dup(fd) for number, fd in enumerate(entry.files, FIRST)}
-        return Job(entry.command(FIRST), "/", os.environb, job.nice, files)
+        return Job(entry.command(FIRST), "/", os.environb, job.nice, files=files)
 
     async def _build(self) -> None:
         from nsh import nsfile

@@ -205,6 +205,11 @@ class HostDevice(Device):
         self._mounts.refresh()
         return self._mounts.resolve(path)[1]
 
+    def has_places(self) -> bool:
+        """Is there anything on the host for which one may have to wait?"""
+        self._mounts.refresh()
+        return bool(self._mounts.places)
+
     async def ask(self, question: Callable[[str], T], path: str, *, inside: bool = False) -> T:
         """What ``question`` says of the whole name ``path`` on the host, and perhaps of what is ``inside``.
 

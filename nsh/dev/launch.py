@@ -66,7 +66,10 @@ class Pipes:
 
 def waits(system: System, start: Launch) -> Place | None:
     """Where one may have to wait for the start of a program, if anywhere."""
-    place = HostDevice.of(system).place
+    host = HostDevice.of(system)
+    if not host.has_places():
+        return None
+    place = host.place
     found = place(start.directory)
     for name in start.programs():
         if found is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from taskfs import keeper
+from tests.fuse.mounts import mounted, ninepfuse, server
 from tests.taskfs.test_hosts import running
 from tests.taskfs.world import World, until, world
 
@@ -183,6 +184,44 @@ async def test_a_session_that_is_freed_while_its_task_starts_leaves_nothing_runn
         await w.p.remove(s)
         assert await starting == "i/o on hungup channel"
         await w.device.settled()
+
+
+@pytest.mark.requires("fusermount3", "/dev/fuse")
+async def test_a_task_starts_in_a_directory_that_this_very_process_serves(tmp_path: Path) -> None:
+    async with mounted(tmp_path, "#U"), world() as w:
+        s = await w.team(2, f"dir {tmp_path}/usr", "exec sh -c 'pwd; ls -d share'")
+        assert await w.cat(f"{s}/stdout") == f"{tmp_path}/usr\nshare\n" * 2
+        assert await w.cat(f"{s}/wait")
+        refused = await w.refusal(f"dir {tmp_path}/nosuch\nexec true", f"{s}/0/ctl")
+        assert refused == f"exec failed: {tmp_path}/nosuch: No such file or directory"
+        assert await w.refusal("exec nosuch", f"{s}/1/ctl") == "exec failed: No such file or directory"
+        await w.echo("release", f"{s}/ctl")
+        await w.device.settled()
+
+
+@pytest.mark.requires("fusermount3", "/dev/fuse")
+async def test_a_directory_that_does_not_answer_holds_up_nobody_else(tmp_path: Path) -> None:
+    hung = tmp_path / "hung"
+    hung.mkdir()
+    with server("memfs /tmp; mkdir /tmp/d") as (address, _), ninepfuse(address, hung) as mount:
+        async with world() as w:
+            mount.send_signal(signal.SIGSTOP)
+            try:
+                stuck = [await w.clone() for _ in range(2)]
+                waiting = [
+                    asyncio.create_task(w.refusal(f"dir {hung}/d\nexec true", f"{s}/ctl")) for s in stuck
+                ]
+                s = await w.clone()
+                await w.echo("exec echo runs", f"{s}/ctl")
+                assert await w.cat(f"{s}/stdout") == "runs\n"
+                assert not any(task.done() for task in waiting)
+                await w.p.remove(stuck[0])
+                assert await waiting[0] == "i/o on hungup channel"
+                waiting[1].cancel()
+                await asyncio.wait(waiting)
+                await w.device.guard.idle()
+            finally:
+                mount.send_signal(signal.SIGCONT)
 
 
 async def test_the_helper_goes_when_it_is_not_wanted_and_nothing_runs() -> None:

@@ -149,7 +149,8 @@ async def test_what_is_left_in_a_name_space_ends_with_the_session(daemons: Daemo
 def test_an_ordinary_user_has_it_too() -> None:
     script = """memfs /n/m; echo ours >/n/m/file
         cd /task/remote/`{cat /task/remote/clone}
-        echo res 2 >ctl; echo 'bind /n/m /usr/local' >ns; echo exec cat /usr/local/file >ctl; cat stdout wait"""
+        echo res 2 >ctl; echo 'bind /n/m /usr/local' >ns
+        echo exec cat /usr/local/file >ctl; cat stdout wait"""
     argv = ordinary(python(), "-m", "nsh", "-c", script)
     done = subprocess.run(argv, env=environment(), cwd="/", capture_output=True, text=True)
     assert (done.stdout.split("\n")[:2], done.stderr) == (["ours", "ours"], "")
