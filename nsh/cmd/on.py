@@ -136,19 +136,23 @@ class Failures:
 
     def __init__(self) -> None:
         self._names: dict[str, list[str]] = {}
-        self._prefix = ""
+        self._ranks = False
 
     def add(self, why: str, names: list[str], ranks: bool = False) -> None:
         """These have failed; ``ranks``: tasks that have no other names than those."""
         self._names.setdefault(why, []).extend(names)
-        self._prefix = "task " if ranks else ""
+        self._ranks = ranks
 
     def __bool__(self) -> bool:
         return bool(self._names)
 
     def __str__(self) -> str:
         worst_first = sorted(self._names, key=_severity, reverse=True)
-        return "; ".join(f"{self._prefix}{together(self._names[why])}: {why}" for why in worst_first)
+        return "; ".join(f"{self._who(self._names[why])}: {why}" for why in worst_first)
+
+    def _who(self, names: list[str]) -> str:
+        kind = "" if not self._ranks else "tasks " if len(names) > 1 else "task "
+        return kind + together(names)
 
     def status(self) -> str:
         """The exit status: the worst reason; of a task that has exited, its number."""

@@ -51,9 +51,10 @@ class Labels:
 
 
 class Outputs:
-    """What each task has printed, kept in bounded memory. Equal outputs are known by their digests."""
+    """What each of some tasks has printed, kept in bounded memory. Digests tell which outputs are equal."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: int) -> None:
+        self._tasks = tasks
         self._kept: dict[bytes, _Output] = {}
         self._file: IO[bytes] | None = None
 
@@ -63,6 +64,8 @@ class Outputs:
         for rank, line in zip(parts[::2], parts[1::2], strict=True):
             output = self._kept.get(rank)
             if output is None:
+                if int(rank) >= self._tasks:
+                    continue
                 output = self._kept[rank] = _Output()
             output.buffer += line
             if len(output.buffer) >= PIECE:

@@ -6,6 +6,7 @@ A session is a directory of the name space, wherever its device is. How all this
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -61,8 +62,9 @@ def endings(text: str) -> list[Ending]:
     """
     found = []
     for line in _lines(text):
-        *places, _, _, _, real, why = words(line) if len(words(line)) >= 5 else [line] * 5
-        if not real.isdecimal():
+        given = words(line)
+        *places, _, _, _, real, why = given if len(given) >= 5 else [""] * 5
+        if not all(map(is_number, [*places[::2], real])):
             raise P9Error(f"odd line of wait: {line}")
         found.append(Ending(".".join(places[::2]), places[-1] if places else "", int(real), why))
     return found
@@ -77,6 +79,11 @@ def states(text: str) -> list[Task]:
             raise P9Error(f"odd line of status: {line}")
         found.append(Task(str(rank), "", given[2], given[-1]))
     return found
+
+
+def is_number(text: str) -> bool:
+    """Is this how a session, a rank or a count is written?"""
+    return re.fullmatch("[0-9]{1,9}", text) is not None
 
 
 def _lines(text: str) -> list[str]:
@@ -128,7 +135,7 @@ class Places:
 
 def together(names: Collection[str]) -> str:
     """Names of tasks as one expression; without a bracket if they are nothing but ranks."""
-    return ranges(names) if all(name.isdecimal() for name in names) else fold(names)
+    return ranges(names) if all(map(is_number, names)) else fold(names)
 
 
 class Session:
@@ -152,12 +159,12 @@ class Session:
             lines = _lines(await self._text(f"{TASK}/status/{self.name}/hosts"))
         except OSError:
             return {}
-        return {rank: host for rank, host, *_ in map(words, lines)}
+        return {rank: host for rank, host, *_ in map(words, lines) if is_number(rank)}
 
     async def resources(self) -> dict[str, Identity | None]:
         """The session that each of its resources is, by rank; None where that cannot be learned soon."""
         entries = await self._p.readdir(self.directory)
-        ranks = [entry.name for entry in entries if entry.isdir]
+        ranks = [entry.name for entry in entries if entry.isdir and is_number(entry.name)]
         fresh = [rank for rank in ranks if self._resources.get(rank) is None]
         found = await each(fresh, lambda rank: _in_time(self._p.stat(f"{self.directory}/{rank}")))
         read = zip(fresh, found, strict=True)

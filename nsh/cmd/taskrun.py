@@ -101,8 +101,8 @@ class Run:
         self._options = options
         self._fail = fail
         self._bottom = Bottom(p)
-        self._kept = {fd: Outputs() for fd in (1, 2)} if "b" in options else {}
-        self._labelled = "N" not in options or bool(self._kept)
+        self._kept: dict[int, Outputs] = {}
+        self._labelled = "N" not in options or "b" in options
         self._hosts: dict[str, str] = {}
         self._places = Places({})
         self._ctl = -1
@@ -115,12 +115,18 @@ class Run:
         self._pending: set[asyncio.Task[object]] = set()  # the tasks' end, and the ends of their output
         self._beside: list[asyncio.Task[None]] = []  # what nobody waits for
         self._showing: list[asyncio.Task[None]] = []  # how it stands
+        self._doing = "reserving"  # as long as nothing is known of how it stands
 
     async def whole(self, hosts: list[str], tasks: int, command: list[str]) -> None:
         """Run a command as so many tasks, on these hosts if there are any. Errors: of taskfs, of writing."""
         self._tasks = tasks
+        if "b" in self._options:
+            self._kept = {fd: Outputs(tasks) for fd in (1, 2)}
+        if self._bottom.width and "q" not in self._options:
+            self._showing.append(asyncio.create_task(self._draw()))
         try:
             await self._reserve(hosts)
+            self._doing = "starting"
             if await self._exec(command):
                 self._start()
                 await self._until_end()
@@ -177,10 +183,13 @@ class Run:
 
     def _not_started(self, command: str, text: str) -> bool:
         """Take in who has not been started, ``2,5: exec failed: WHY; ...``; False if the text is no such."""
-        found = _FAILED.findall(text)
+        try:
+            found = [(expand(f"[{ranks}]"), why) for ranks, why in _FAILED.findall(text)]
+        except ValueError:
+            return False
         for ranks, why in found:
             reason = "lost" if why.endswith(": host is lost") else f"{command}: {why}"
-            self._fail(reason, self._places.names(expand(f"[{ranks}]")), self._places.by_rank)
+            self._fail(reason, self._places.names(ranks), self._places.by_rank)
         return bool(found)
 
     async def _feed(self, stdin: int) -> None:
@@ -207,8 +216,8 @@ class Run:
             self._flows.append(flow)
             file = f"{self._session.directory}/{name}"
             self._pending.add(asyncio.create_task(flow.run(file, self._say, self._tasks)))
-        if self._bottom.width and "q" not in self._options:
-            self._showing = [asyncio.create_task(work()) for work in (self._watch, self._draw)]
+        if self._showing:
+            self._showing.append(asyncio.create_task(self._watch()))
 
     async def _ends(self) -> list[Ending]:
         """How the tasks have ended, once they have. Errors: P9Error when the session has been released."""
@@ -245,9 +254,12 @@ class Run:
     async def _draw(self) -> None:
         await asyncio.sleep(BRIEF)
         while True:
+            seconds = time.monotonic() - self._begun
             if self._seen:
-                text = progress.line(self._seen, self._places, time.monotonic() - self._begun)
-                await self._bottom.show(text)
+                text = progress.line(self._seen, self._places, seconds)
+            else:
+                text = f"{progress.clock(seconds)}  {self._doing}"
+            await self._bottom.show(text)
             await asyncio.sleep(INTERVAL)
 
     async def _hide(self) -> None:
@@ -297,7 +309,9 @@ class Run:
     async def _interrupted(self) -> None:
         """Kill the tasks, and show what comes of them while they end. A second interrupt ends this."""
         await self._bottom.leave()
-        if self._waiting is not None:
+        if self._waiting is None:
+            await self._say("interrupted")
+        else:
             killing = asyncio.create_task(self._kill())
             self._beside.append(killing)
             await asyncio.wait([killing], timeout=GRACE)

@@ -13,7 +13,7 @@ from nsh.cmd.arg import Usage, parse
 from nsh.cmd.files import Complaints
 from nsh.cmd.outputs import RED
 from nsh.cmd.screen import coloured, cut, size, terminal
-from nsh.cmd.taskfiles import TASK
+from nsh.cmd.taskfiles import TASK, is_number
 from nsh.cmd.tasktable import Row, Table
 from nsh.kern.proc import Proc
 from nsh.p9.const import OWRITE
@@ -27,7 +27,7 @@ SHARE = 20
 TICK = 0.25
 """Seconds after which a new size of the terminal is noticed."""
 
-_GOOD = ("", "new", "running", "done", "up", "lines")
+_GOOD = ("", "new", "running", "done", "up")
 _ENTER = "\x1b[?1049h\x1b[?25l"
 _LEAVE = "\r\n\x1b[?25h\x1b[?1049l"
 """The other screen of the terminal, without a cursor; and back, or, if it has no other, below the table."""
@@ -36,7 +36,7 @@ _LEAVE = "\r\n\x1b[?25h\x1b[?1049l"
 async def main(p: Proc, argv: list[str]) -> str:
     options = parse(argv, "afk", USAGE)
     names = options.args
-    if not all(name.isascii() and name.isdecimal() for name in names):
+    if not all(map(is_number, names)):
         raise Usage(USAGE)
     if "k" in options:
         if not names or len(options.letters) > 1:
@@ -127,9 +127,10 @@ class Live:
     def _frame(self, columns: int, height: int) -> str:
         """The whole screen."""
         lines = self._table.lines()
-        if len(lines) > height:
-            lines[height - 1 :] = [f"... {len(lines) - height + 1} lines more"]
-        drawn = [self._painted(cut(line, columns - 1)) for line in lines]
+        room = height - (len(lines) > height)
+        drawn = [self._painted(cut(line, columns - 1)) for line in lines[:room]]
+        if more := len(lines) - room:
+            drawn.append(f"... {more} lines more")
         return "\x1b[H" + "\x1b[K\r\n".join(drawn) + "\x1b[K\x1b[J"
 
     def _painted(self, line: str) -> str:

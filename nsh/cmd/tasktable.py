@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nsh.cmd.files import Identity, identity
 from nsh.cmd.progress import clock, word
-from nsh.cmd.taskfiles import TASK, Session, Task, each, together
+from nsh.cmd.taskfiles import TASK, Session, Task, each, is_number, together
 from nsh.errors import P9Error
 from nsh.hostnames import fold
 from nsh.kern.ctlmsg import words
@@ -77,7 +77,7 @@ class Table:
 
     async def _find_sessions(self) -> None:
         """Learn which sessions there are, and which of them are resources of others."""
-        entries = [entry for entry in await self._p.readdir(TASK) if entry.name.isdecimal()]
+        entries = [entry for entry in await self._p.readdir(TASK) if is_number(entry.name)]
         missing = self._names.difference(entry.name for entry in entries)
         if missing and not self._looked:
             raise P9Error(f"no session {' '.join(sorted(missing, key=int))}")
@@ -102,9 +102,11 @@ class Table:
         except OSError:
             return {}
         found: dict[str, tuple[list[str], int]] = {}
-        for name, state, tasks in (words(line)[:3] for line in text.split("\n") if line):
-            names, count = found.get(state, ([], 0))
-            found[state] = [*names, name], count + int(tasks)
+        for given in map(words, text.split("\n")):
+            if len(given) == 3 and is_number(given[2]):
+                name, state, tasks = given
+                names, count = found.get(state, ([], 0))
+                found[state] = [*names, name], count + int(tasks)
         return found
 
     # --- showing -------------------------------------------------------------------------------

@@ -129,17 +129,17 @@ async def test_a_line_without_an_end_is_broken_and_everything_of_it_comes() -> N
     [
         (["-n", "2", "true"], "", ""),
         (["-n", "4", "sh", "-c", "exit %r"], "3", "on: task 3: exit: 3; task 2: exit: 2; task 1: exit: 1\n"),
-        (["-n", "4", "sh", "-c", "test %r -lt 2 || exit 7"], "7", "on: task 2-3: exit: 7\n"),
+        (["-n", "4", "sh", "-c", "test %r -lt 2 || exit 7"], "7", "on: tasks 2-3: exit: 7\n"),
         (["-n", "1", "false"], "1", f"on: {MACHINE}: exit: 1\n"),
         (["-n", "2", "sh", "-c", "test %r = 0 && exit 200; kill -9 $$"], "signal: 9",
          "on: task 1: signal: 9; task 0: exit: 200\n"),
         (["-t", "0.2", "-n", "2", "sh", "-c", "test %r = 0 || exec sleep 100"], "timeout",
          "on: task 1: timeout\n"),
         (["-n", "2", "/no such"], "not started",
-         "on: task 0-1: /no such: exec failed: No such file or directory\n"),
+         "on: tasks 0-1: /no such: exec failed: No such file or directory\n"),
         (["-q", "-n", "2", "false"], "1", ""),
         (["-d", "/no where", "-n", "2", "true"], "not started",
-         "on: task 0-1: true: exec failed: /no where: No such file or directory\n"),
+         "on: tasks 0-1: true: exec failed: /no where: No such file or directory\n"),
         (["-t", "soon", "-n", "2", "true"], 'bad argument in control message "timeout soon"',
          'on: bad argument in control message "timeout soon"\n'),
         (["-n", "5000", "true"], "too many resources: 5000, at most 4096 in a session",
@@ -158,7 +158,7 @@ async def test_those_that_can_be_started_run_though_others_cannot(tmp_path: Path
     async with here() as s:
         assert await s.run("on", "-n", "3", f"{tmp_path}/tool%r", "hello") == Result(
             "1: hello\n",
-            f"on: task 0,2: {tmp_path}/tool%r: exec failed: No such file or directory\n",
+            f"on: tasks 0,2: {tmp_path}/tool%r: exec failed: No such file or directory\n",
             "not started",
         )
 
@@ -271,6 +271,7 @@ async def test_an_interrupt_before_anything_runs_leaves_nothing() -> None:
         await until(lambda: any(proc.args[:1] == ["taskfs"] for proc in s.p.system.procs.values()))
         r.interrupt()
         assert await r.proc.wait() == "interrupted"
+        assert await r.written() == ("", "on: interrupted\n")
 
 
 async def test_output_that_nobody_reads_ends_it_and_the_tasks() -> None:

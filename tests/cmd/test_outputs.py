@@ -38,7 +38,7 @@ def test_no_more_names_are_remembered_than_there_can_be_tasks() -> None:
 @given(st.dictionaries(st.integers(0, 12), texts, min_size=1), st.randoms(use_true_random=False))
 def test_tasks_with_equal_output_are_together(printed: dict[int, list[bytes]], random: object) -> None:
     todo = {rank: list(lines) for rank, lines in printed.items()}
-    kept = Outputs()
+    kept = Outputs(20)
     while ranks := [rank for rank, lines in todo.items() if lines]:
         rank = random.choice(ranks)  # type: ignore[attr-defined]
         kept.add(b"%d: %b\n" % (rank, todo[rank].pop(0)))
@@ -53,7 +53,7 @@ def test_tasks_with_equal_output_are_together(printed: dict[int, list[bytes]], r
 
 
 def test_much_output_is_not_kept_in_memory() -> None:
-    kept = Outputs()
+    kept = Outputs(20)
     line = b"x" * 10_000 + b"\n"
     for _ in range(100):
         kept.add(b"".join(b"%d: %b" % (rank, line) for rank in range(20)))
@@ -63,8 +63,8 @@ def test_much_output_is_not_kept_in_memory() -> None:
     kept.close()
 
 
-def test_what_has_no_rank_is_nobodys() -> None:
-    kept = Outputs()
-    kept.add(b"junk\nhost1: x\n3: y\n")
+def test_what_has_no_rank_that_there_is_is_nobodys() -> None:
+    kept = Outputs(20)
+    kept.add(b"junk\nhost1: x\n3: y\n20: z\n")
     assert kept.groups() == [["3"]]
     kept.close()

@@ -28,7 +28,9 @@ def test_the_lines_of_status_and_of_wait() -> None:
     assert endings("0 host1 2 far 7 1 2 300 ''\n") == [Ending("0.2", "far", 300, "")]
 
 
-@pytest.mark.parametrize("text", ["x\n", "1 2 3 4\n", "0 host1 7 1 2 long ''\n", "\0\n"])
+@pytest.mark.parametrize(
+    "text", ["x\n", "1 2 3 4\n", "0 host1 7 1 2 long ''\n", "\0\n", "x host1 7 1 2 3 ''\n"]
+)
 def test_other_lines_are_refused(text: str) -> None:
     with pytest.raises(P9Error, match="odd line of wait"):
         endings(text)
