@@ -74,6 +74,7 @@ async def boot(
     """
     system = System(table if table is not None else devices())
     system.ndb = os.environ.get("NSH_NDB")
+    system.newns = _newns
     p = await system.boot()
     for name, value in os.environb.items():
         p.egrp.set(os.fsdecode(name), value)
@@ -90,3 +91,10 @@ async def boot(
     finally:
         current.reset(token)
     return p
+
+
+async def _newns(p: Proc, text: str, name: str) -> bool:
+    """What `nsh.nsfile.newns` does; it is imported when it is needed."""
+    from nsh.nsfile import newns
+
+    return await newns(p, text, name)

@@ -183,6 +183,22 @@ async def run(p: Proc, commands: list[Command], tell: Callable[[str], Awaitable[
     return any(command.name == "cd" for command in commands)
 
 
+async def newns(p: Proc, text: str, name: str) -> bool:
+    """Carry out a text called ``name`` as ``p``; says whether it went to another directory.
+
+    Errors: `FileFormatError`, before anything is done; `P9Error`, the first one, when all has been tried.
+    """
+    failures: list[str] = []
+
+    async def tell(what: str) -> None:
+        failures.append(what)
+
+    moved = await run(p, complete(text, name), tell)
+    if failures:
+        raise P9Error(failures[0])
+    return moved
+
+
 async def _run(p: Proc, command: Command) -> None:
     args = command.args
     if command.name == "bind":

@@ -51,17 +51,11 @@ class Space:
         return Job(entry.command(FIRST), "/", os.environb, job.nice, files=files)
 
     async def _build(self) -> None:
-        from nsh import nsfile
-
         p = self._proc
-        failures: list[str] = []
-
-        async def tell(what: str) -> None:
-            failures.append(what)
-
-        moved = await nsfile.run(p, nsfile.complete(self._lines, "ns"), tell)
-        if failures:
-            raise P9Error(failures[0])
+        newns = p.system.newns
+        if newns is None:
+            raise P9Error("ns: namespace files are not known here")
+        moved = await newns(p, self._lines, "ns")
         if self._directory or not moved:
             await p.chdir(os.path.join(self._home, self._directory))
 

@@ -264,7 +264,9 @@ class System:
 
     ``devices``: for each device letter a `Device` class, or where to find it ("module:Class"), which
     is then imported when the device is first attached. ``eve``: the user who owns the devices.
-    ``shell``: runs a command text as a process, for those who are given commands (mount, styxlisten).
+    ``shell``: runs a command text as a process, for those who are given commands (mount, styxlisten);
+    ``newns``: changes a process's name space as a namespace(6) text says, for those who are given one, and
+    says whether it went to another directory; the name of the text is for errors.
     ``qids``: how qids look to clients of exports;
     ``ndb``: a file that says which addresses there are, and where; None: the real network;
     ``tap``: is given every Stream that is to carry 9P, and returns the one to use; None: leave it.
@@ -274,6 +276,7 @@ class System:
         self.eve = eve or getpass.getuser()
         self.boottime = int(time.time())
         self.shell: Callable[[Proc, str], Coroutine[Any, Any, str]] | None = None
+        self.newns: Callable[[Proc, str, str], Coroutine[Any, Any, bool]] | None = None
         self.ndb: str | None = None
         self.tap: Callable[[Stream], Stream] | None = None
         self.qids = QidMap()

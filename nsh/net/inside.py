@@ -183,8 +183,8 @@ class Room:
 class Entry:
     """One program on its way into a room, and what is heard from it.
 
-    It is on its way when `command` is run with the descriptors ``files``, and until `close`. ``error``: why it
-    did not come to be the program.
+    It is on its way when `command` is run with the descriptors ``files``, and until `close`. ``error``: why
+    it did not come to be the program.
     """
 
     def __init__(self, room: Room, job: bytes) -> None:
