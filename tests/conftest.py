@@ -244,6 +244,7 @@ def _leaks(descriptors: set[tuple[int, str]], processes: set[int]) -> list[str]:
         if not (opened or running) or time.monotonic() > end:
             break
         time.sleep(0.01)
+        gc.collect()  # a thread may just have let go of what holds it
     for pid in running:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
