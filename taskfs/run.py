@@ -30,10 +30,6 @@ GRACE = 2.0
 """Seconds between the SIGTERM and the SIGKILL of a task that is not wanted any more."""
 
 
-MOMENT = 1.0
-"""Seconds that a process may take to end when its output has."""
-
-
 class Ending(NamedTuple):
     """How a task ended: process id, milliseconds of user, system and real time, and '' or what went wrong."""
 
@@ -204,8 +200,6 @@ class Leaf:
     async def exec(self, argv: list[str]) -> None:
         """Start a task. Errors: `P9Error` "exec failed: WHY"; `Einuse` while one runs; `Ehungup`."""
         self._alive()
-        if self._stdout.eof or self._stderr.eof:
-            await self._end_is_near()
         if self.running:
             raise errors.Einuse("exec failed: a task is running already")
         options = self._options
@@ -218,6 +212,7 @@ class Leaf:
             await task.start(self._job([*argv, *options.args]), pipes)
         finally:
             self._starting = None
+            self._bell.ring()  # who has come to the end of the output waits if there is to be more
         if self._freed:
             task.kill()
             for pipe in pipes:
@@ -232,14 +227,6 @@ class Leaf:
         self._changed(task)  # it may have ended already
         if options.timeout:
             task.limit(options.timeout)
-
-    async def _end_is_near(self) -> None:
-        """Wait a moment for the end of a task whose output has ended: who reads that knows of no other."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(MOMENT):
-                while self.running:
-                    await self._bell.wait()
-        self._alive()
 
     def _job(self, argv: list[str]) -> Job:
         options = self._options

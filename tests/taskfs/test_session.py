@@ -334,6 +334,20 @@ async def test_an_exec_that_fails_leaves_what_the_task_before_has_printed() -> N
         assert await w.cat(f"{s}/wait") == before
 
 
+async def test_who_is_at_the_end_of_the_output_is_not_kept_by_an_exec_that_fails() -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("exec echo hello", f"{s}/ctl")
+        assert await w.cat(f"{s}/wait")
+        fd = await w.p.open(f"{s}/stdout")
+        assert await w.p.read(fd) == b"hello\n"
+        failing = asyncio.create_task(w.refusal("exec /no/such/program", f"{s}/ctl"))
+        await until(lambda: bool(w.device.guard._starting))
+        assert await w.p.read(fd) == b""
+        w.p.close(fd)
+        assert await failing
+
+
 async def test_who_waits_for_a_task_that_never_comes_is_told_when_the_session_is_freed() -> None:
     async with world() as w:
         for s in (await w.clone(), await w.team(2)):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nsh.p9.const import ORDWR, OTRUNC
+from tests.fuse.mounts import server
 from tests.ordinary import environment, ordinary, python
 from tests.taskfs import host
 from tests.taskfs.test_guard import Daemons, daemons
@@ -52,6 +53,18 @@ async def test_input_output_errors_status_and_priority_are_those_of_any_task() -
         await w.echo("COLOUR=red", f"{s}/env")
         await w.echo("exec sh -c 'echo $COLOUR >&2'", f"{s}/ctl")
         assert await w.cat(f"{s}/stderr") == "red\n" * 2
+
+
+async def test_a_server_is_mounted_for_the_task_alone(tmp_path: Path) -> None:
+    with server("memfs /tmp; echo far >/tmp/file") as (address, _):
+        async with world() as w:
+            s = await w.clone()
+            await w.echo(f"mount -A {address} {tmp_path}", f"{s}/ns")
+            await w.echo(f"exec cat {tmp_path}/file", f"{s}/ctl")
+            assert await w.cat(f"{s}/stdout") == "far\n"
+            assert await w.ls(str(tmp_path)) == []
+            await w.echo("release", f"{s}/ctl")
+            await w.device.settled()
 
 
 async def test_every_resource_makes_it_of_its_own_names(tmp_path: Path) -> None:
