@@ -14,8 +14,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO
 
-_LABEL = re.compile(rb"^(\S+): ", re.MULTILINE)
-_RANK = re.compile(rb"^([0-9]{1,9}): ", re.MULTILINE)
+# lines in a row with the same label, which come and are dealt with together
+_LABELLED = re.compile(rb"^((\S+?): ).*+\n(?:\1.*+\n)*+", re.MULTILINE)
+_RANKED = re.compile(rb"^(([0-9]{1,9}): ).*+\n(?:\1.*+\n)*+", re.MULTILINE)
 
 PIECE = 64 << 10
 """Bytes of a task's output that are kept in memory; the rest goes to a file."""
@@ -40,7 +41,7 @@ class Labels:
 
     def __call__(self, lines: bytes) -> bytes:
         """Whole lines, with the names."""
-        return _LABEL.sub(lambda found: self._named(found[1]), lines)
+        return _LABELLED.sub(lambda found: _relabelled(found, self._named(found[2])), lines)
 
     def _make(self, label: bytes) -> bytes:
         name = self._name(label.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
@@ -48,6 +49,12 @@ class Labels:
             return b"%b: " % name
         number = int(label[-9:]) if label.isdigit() else zlib.crc32(label)
         return b"\x1b[%dm%b:\x1b[m " % (self._colour or _COLOURS[number % len(_COLOURS)], name)
+
+
+def _relabelled(found: re.Match[bytes], label: bytes) -> bytes:
+    """Lines that have the same label, with another one."""
+    old = found[1]
+    return label + found[0][len(old) :].replace(b"\n" + old, b"\n" + label)
 
 
 class Outputs:
@@ -60,14 +67,14 @@ class Outputs:
 
     def add(self, lines: bytes) -> None:
         """Keep whole lines, which have ``RANK: `` in front, for their tasks. Errors: OSError, of the disk."""
-        _, *parts = _RANK.split(lines)
-        for rank, line in zip(parts[::2], parts[1::2], strict=True):
+        for found in _RANKED.finditer(lines):
+            rank = found[2]
             output = self._kept.get(rank)
             if output is None:
                 if int(rank) >= self._tasks:
                     continue
                 output = self._kept[rank] = _Output()
-            output.buffer += line
+            output.buffer += _relabelled(found, b"")
             if len(output.buffer) >= PIECE:
                 self._put_away(output)
 

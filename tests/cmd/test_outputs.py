@@ -16,7 +16,17 @@ texts = st.lists(st.sampled_from([b"a", b"b", b"0: x", b"", b"\xff\0\r"]), max_s
 def test_labels_become_names() -> None:
     named = Labels({"0": "host1", "10": "host2"}.__getitem__)
     assert named(b"0: 10: x\n10: \n0: a: b\n") == b"host1: 10: x\nhost2: \nhost1: a: b\n"
-    assert Labels(str)(b"host1: x y\nno label\n") == b"host1: x y\nno label\n"
+    assert Labels(str.upper)(b"a:b: x y\nno label\n\na:b: a:b: \n") == b"A:B: x y\nno label\n\nA:B: a:b: \n"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([b"1", b"2", b"12"]), st.sampled_from([b"", b"2: x", b"\r1: ", b"\0"]))
+    )
+)
+def test_every_line_gets_its_name_and_no_other(lines: list[tuple[bytes, bytes]]) -> None:
+    came = b"".join(b"%b: %b\n" % line for line in lines)
+    assert Labels(lambda rank: f"host{rank}")(came) == b"".join(b"host%b: %b\n" % line for line in lines)
 
 
 def test_names_have_colours_if_that_is_wanted() -> None:
