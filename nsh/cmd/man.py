@@ -11,7 +11,7 @@ from nsh.cmd import complain
 from nsh.cmd.arg import Usage, parse
 from nsh.kern.proc import Proc
 
-USAGE = "[section] name ...\n       man -k word ..."
+USAGE = "[section] title ...\n       man -k word ..."
 DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "man")
 WIDTH = 78
 MARGIN = 7
@@ -45,18 +45,18 @@ async def main(p: Proc, argv: list[str]) -> str:
 
 def _entries(name: str, section: str) -> list[str]:
     """The pages called ``name``; where there is none, those with it among the names of their summary."""
-    pages = [(page, text) for page, number, text in _pages() if section in ("", number)]
-    found = [text for page, text in pages if page == name]
-    return found or [text for _, text in pages if name in _summary(text).partition(" - ")[0].split(", ")]
+    every = [(page, text) for page, number, text in pages() if section in ("", number)]
+    found = [text for page, text in every if page == name]
+    return found or [text for _, text in every if name in summary(text).partition(" - ")[0].split(", ")]
 
 
 async def _find(p: Proc, words: list[str]) -> str:
     """Print the summaries that have all ``words``; where none has, those of pages that have them."""
     if not words:
         raise Usage(USAGE)
-    pages = [(f"{_summary(text)} ({number})", text) for _, number, text in _pages()]
-    found = [line for line, _ in pages if _has(line, words)]
-    found = found or [line for line, text in pages if _has(render(text), words)]
+    every = [(f"{summary(text)} ({number})", text) for _, number, text in pages()]
+    found = [line for line, _ in every if _has(line, words)]
+    found = found or [line for line, text in every if _has(render(text), words)]
     await p.print("".join(line + "\n" for line in found))
     return "" if found else "no manual entry"
 
@@ -65,7 +65,7 @@ def _has(text: str, words: list[str]) -> bool:
     return all(word.lower() in text.lower() for word in words)
 
 
-def _pages() -> Iterator[tuple[str, str, str]]:
+def pages() -> Iterator[tuple[str, str, str]]:
     """(name, section, source) of every page, sorted."""
     for file in sorted(os.listdir(DIRECTORY)):
         match = _PAGE.fullmatch(file)
@@ -74,7 +74,7 @@ def _pages() -> Iterator[tuple[str, str, str]]:
                 yield match[1], match[2], page.read()
 
 
-def _summary(source: str) -> str:
+def summary(source: str) -> str:
     """The line under NAME."""
     _, _, rest = source.partition(".SH NAME\n")
     return _plain(rest.partition("\n")[0])
