@@ -37,7 +37,7 @@ class RcSyntaxError(FileFormatError):
         begin, end = max(0, at - _SHOWN), at + _SHOWN
         before = ("..." if begin else "") + visible(self.source[begin:at])
         after = visible(self.source[at:end]) + ("..." if end < len(self.source) else "")
-        indent = "".join(char if char == "\t" else " " * _width(char) for char in before)
+        indent = "".join(char if char == "\t" else " " * width(char) for char in before)
         hint = f" ({self.hint})" if self.hint else ""
         return f"{self}{hint}\n\t{before}{after}\n\t{indent}^"
 
@@ -59,7 +59,7 @@ def _visible(char: str) -> str:
     return ascii(char)[1:-1]
 
 
-def _width(char: str) -> int:
+def width(char: str) -> int:
     """Columns of a terminal that a character takes."""
     if char < "\u0300":
         return 1

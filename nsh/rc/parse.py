@@ -90,6 +90,12 @@ class Parser:
         self._lexer.eof = True
         self._partial = ""
 
+    def drop(self) -> None:
+        """Forget what has been fed and not been looked at."""
+        lexer = self._lexer
+        lexer.line += lexer.text.count("\n", lexer.pos)
+        lexer.pos = len(lexer.text)
+
     def next(self) -> tree.Node | Literal[Signal.MORE, Signal.END]:
         """The next top-level command, MORE when text has to be fed first, or END.
 
@@ -496,10 +502,25 @@ def is_complete(text: str) -> bool:
     return not parser.inside
 
 
-def tokens(text: str) -> list[Token]:
+def mistake(text: str) -> RcSyntaxError | None:
+    """The first syntax error in a text that may go on; it may begin with `if not`, for an `if` before it."""
+    parser = Parser()
+    parser._builder.after_if = True
+    parser.feed(text + "\n")
+    try:
+        while parser.next() is not MORE:
+            pass
+    except RcSyntaxError as e:
+        return e
+    return None
+
+
+def tokens(text: str, whole: bool = True) -> list[Token]:
     """All tokens of a text that may be wrong or unfinished, for colouring it.
 
-    Past a mistake the rest is read as if a command began there.
+    Past a mistake the rest is read as if a command began there. With ``whole`` false the text may go on: its
+    last line has no end, and nothing is told of what an open quote or here document begins.
     """
-    parser = Parser(text)
+    parser = Parser()
+    parser._lexer.text, parser._lexer.eof = text, whole
     return list(parser.tokens())

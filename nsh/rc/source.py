@@ -10,7 +10,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
 
-from nsh.rc.parse import MORE, Parser, Signal
+from nsh.rc.parse import END, MORE, Parser, RcSyntaxError, Signal
 
 if TYPE_CHECKING:
     from nsh.kern.proc import Proc
@@ -31,6 +31,27 @@ async def command(parser: Parser, read: Read) -> Node | Literal[Signal.END]:
         line = await read(parser.inside)
         parser.feed(line) if line else parser.eof()
     return found
+
+
+async def typed(parser: Parser, read: Read) -> list[Node]:
+    """The commands of what somebody types: a line, and the further lines that it takes; none at the end.
+
+    All of it is read before any of it is run. Errors: `RcSyntaxError`, and then nothing of it is left.
+    """
+    found: list[Node] = []
+    while True:
+        try:
+            node = parser.next()
+        except RcSyntaxError:
+            parser.drop()
+            raise
+        if node is END or (node is MORE and found and not parser.inside):
+            return found
+        if node is MORE:
+            line = await read(parser.inside)
+            parser.feed(line) if line else parser.eof()
+        else:
+            found.append(node)
 
 
 class Lines:
