@@ -35,6 +35,13 @@ async def _usage(sh: Shell, args: list[str], synopsis: str) -> str:
     return f"{args[0]} usage"
 
 
+async def abbr(sh: Shell, args: list[str]) -> str:
+    """abbr [-d name ...] [name=expansion ...]: words that become others when they are typed."""
+    from nsh.rc.line.commands import abbr
+
+    return await abbr(sh, args)
+
+
 async def builtin(sh: Shell, args: list[str]) -> str | None:
     """builtin c: run c, but not the function of that name."""
     if len(args) < 2:
@@ -145,6 +152,13 @@ async def flag(sh: Shell, args: list[str]) -> str:
     return ""
 
 
+async def history(sh: Shell, args: list[str]) -> str:
+    """history [-ls] [-n count] [word ...]: what was typed."""
+    from nsh.rc.line.commands import history
+
+    return await history(sh, args)
+
+
 async def rfork(sh: Shell, args: list[str]) -> str:
     """rfork [nNeEsfFm]: no longer share name space (n), environment (e), ... with the parent; default ens."""
     letters = args[1] if len(args) == 2 else "ens"
@@ -219,12 +233,14 @@ async def _meanings(sh: Shell, name: str) -> list[str]:
 
 BUILTINS: dict[str, Builtin] = {
     ".": dot,
+    "abbr": abbr,
     "builtin": builtin,
     "cd": cd,
     "eval": eval_,
     "exec": exec_,
     "exit": exit_,
     "flag": flag,
+    "history": history,
     "rfork": rfork,
     "shift": shift,
     "wait": wait,

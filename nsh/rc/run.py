@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nsh import errors
 from nsh.dev import spawn
@@ -31,6 +31,9 @@ from nsh.rc.parse import END, Parser, RcSyntaxError
 from nsh.rc.redir import Saved, redirect
 from nsh.rc.source import Read, command
 from nsh.rc.var import Function, Variables, quoted
+
+if TYPE_CHECKING:
+    from nsh.rc.line.history import History
 
 TURNS = 200
 """Turns of loops and calls of functions after which everything else gets a chance to run."""
@@ -63,7 +66,8 @@ class Shell:
 
     ``proc``: the process it acts as; ``var``: variables and functions; ``flags``: the letters of -e -x ...
     that are set; ``file``: where the commands come from, for messages; ``interactive``: it prompts, and
-    errors return to the prompt; ``jobs``: what was started with ``&`` and not waited for; ``notes``: names
+    errors return to the prompt; ``abbreviations``: what words become when they are typed; ``history``: what
+    was typed, if somebody types; ``jobs``: what was started with ``&`` and not waited for; ``notes``: names
     of the signals that have arrived and have functions; ``substituted``: for each ``<{...}`` in use, our
     descriptor, who is at its other end, and whether to wait for that one.
     """
@@ -72,8 +76,10 @@ class Shell:
         "_failed_if",
         "_tested",
         "_turns",
+        "abbreviations",
         "file",
         "flags",
+        "history",
         "interactive",
         "jobs",
         "notes",
@@ -88,6 +94,8 @@ class Shell:
         self.flags: set[str] = set()
         self.file = name
         self.interactive = False
+        self.abbreviations: dict[str, str] = {}
+        self.history: History | None = None
         self.jobs: dict[int, Proc] = {}
         self.notes: list[str] = []
         self.substituted: list[tuple[int, Proc, bool]] = []
@@ -356,6 +364,7 @@ class Shell:
         sh.var = self.var.copy()
         sh.flags = set(self.flags)
         sh.file, sh.interactive = self.file, False
+        sh.abbreviations, sh.history = self.abbreviations, self.history
         sh.jobs, sh.notes, sh.substituted = {}, [], []
         sh._failed_if, sh._tested, sh._turns = self._failed_if, self._tested, 0
         return sh
