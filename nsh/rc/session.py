@@ -27,13 +27,16 @@ from nsh.kern.namec import Access, namec
 from nsh.kern.proc import INTERRUPT, QUIT, Proc, current
 from nsh.p9.const import ORDWR, OREAD
 from nsh.rc.fault import Exit, RcError
-from nsh.rc.parse import END, Parser, RcSyntaxError
+from nsh.rc.parse import Parser, RcSyntaxError
+from nsh.rc.prompt import Plain
 from nsh.rc.redir import about
 from nsh.rc.run import Shell, exit_number
-from nsh.rc.source import Lines, Read, command
+from nsh.rc.source import Lines, typed
 
 if TYPE_CHECKING:
     from nsh import nsfile
+    from nsh.rc.repl import Prompt
+    from nsh.rc.tree import Node
 
 _NOTES = {
     "sigint": signal.SIGINT,
@@ -253,30 +256,55 @@ class Session:
     async def _interactive(self) -> None:
         """Prompt, read, run; errors come back here."""
         sh = self.shell
-        read: Read
-        if _on_terminal():
-            from nsh.rc.repl import Prompt
-
-            read = Prompt(sh).line
-        else:
-            lines = Lines(sh.proc)
-
-            async def read(inside: bool) -> str:
-                await sh.proc.print(prompt(sh, inside), 2)
-                return await lines.next()
-
+        await self._startup()
+        prompt = self._prompt()
         parser = Parser(file="stdin")
-        while True:
+        try:
+            while True:
+                try:
+                    nodes = await typed(parser, prompt.line)
+                except RcSyntaxError as e:
+                    await sh.syntax_error(e)
+                except KeyboardInterrupt:
+                    parser = Parser(file="stdin")
+                else:
+                    if not nodes:
+                        return
+                    await self._typed(nodes)
+        finally:
+            await prompt.close()
+
+    async def _startup(self) -> None:
+        """Run the file in which a user says how a shell for typing is to be."""
+        file = xdg.config("nshrc")
+        try:
+            with open(file, encoding="utf-8", errors="surrogateescape", newline="") as source:
+                text = source.read()
+        except FileNotFoundError:
+            return
+        except OSError as e:
+            await self.shell.complain(about(file, e))
+            return
+        await self._in_front(self.shell.script(Parser(text, file=file)))
+
+    def _prompt(self) -> Prompt | Plain:
+        """What asks for commands: the line editor, where there is a terminal and prompt_toolkit."""
+        if _on_terminal():
             try:
-                node = await command(parser, read)
-            except RcSyntaxError as e:
-                await sh.syntax_error(e)
-            except KeyboardInterrupt:
-                parser = Parser(file="stdin")
-            else:
-                if node is END:
-                    return
-                await self._in_front(sh.run(node))
+                from nsh.rc.repl import Prompt
+
+                return Prompt(self.shell, self._in_front)
+            except ModuleNotFoundError as e:
+                if (e.name or "").partition(".")[0] != "prompt_toolkit":
+                    raise
+        return Plain(self.shell, self._in_front)
+
+    async def _typed(self, nodes: list[Node]) -> None:
+        """Run what was typed at once. What ends one command ends them all."""
+        for node in nodes:
+            await self._in_front(self.shell.run(node))
+            if self.shell.status == "interrupted":
+                return
 
     async def _in_front(self, command: Coroutine[Any, Any, None]) -> None:
         """Run a command in such a way that SIGINT and SIGQUIT end it, and nothing else. Errors: `Exit`."""
@@ -347,12 +375,6 @@ class Session:
             await asyncio.wait(tasks)
 
 
-def prompt(sh: Shell, inside: bool) -> str:
-    """What asks for a line: ``$prompt(1)``, inside a command ``$prompt(2)``."""
-    words = sh.var.get("prompt")
-    return words[inside] if len(words) > inside else ""
-
-
 def _on_terminal() -> bool:
     """Can lines be edited?"""
-    return os.isatty(0) and os.isatty(1)
+    return os.isatty(0) and os.isatty(1) and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")

@@ -1,0 +1,336 @@
+"""The screen of the line editor, and the loop that reads one command.
+
+An `Editor` lives as long as its shell. It runs in the loop in which the devices run, so that mounts and
+exports stay alive while somebody thinks about what to type. The terminal is never asked where its cursor is:
+some do not answer, and of others the answer would end up in what the next program reads.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prompt_toolkit.application import Application, in_terminal
+from prompt_toolkit.cursor_shapes import CursorShape, CursorShapeConfig, ModalCursorShapeConfig
+from prompt_toolkit.document import Document
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.filters import Condition, has_focus, is_done
+from prompt_toolkit.formatted_text import ANSI, StyleAndTextTuples, to_formatted_text
+from prompt_toolkit.formatted_text.utils import fragment_list_width, split_lines
+from prompt_toolkit.key_binding import merge_key_bindings
+from prompt_toolkit.key_binding.vi_state import InputMode
+from prompt_toolkit.layout import (
+    BufferControl,
+    CompletionsMenu,
+    ConditionalContainer,
+    Dimension,
+    Float,
+    FloatContainer,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    Window,
+)
+from prompt_toolkit.layout.processors import (
+    ConditionalProcessor,
+    DisplayMultipleCursors,
+    HighlightSelectionProcessor,
+    TabsProcessor,
+)
+from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.output.defaults import create_output
+from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.styles import Style
+
+from nsh.rc.line import colour, search
+from nsh.rc.line.abbr import expanded
+from nsh.rc.line.complete import Completing
+from nsh.rc.line.keys import bindings
+from nsh.rc.line.known import Known
+from nsh.rc.line.recall import Line
+from nsh.rc.line.suggest import ShowSuggestion, Suggestions
+from nsh.rc.parse import is_complete
+from nsh.rc.prompt import Front
+
+if TYPE_CHECKING:
+    from prompt_toolkit.input import Input
+
+    from nsh.rc.line.history import History
+    from nsh.rc.run import Shell
+
+MENU = 12
+"""Lines of the menu."""
+
+ESCAPE = 0.05
+"""Seconds after which an escape was the key, and not the beginning of what another key sends."""
+
+SEQUENCE = 1.0
+"""Seconds between the keys of one sequence; while vi inserts it is `ESCAPE`, for Esc must act at once."""
+
+STYLE = {
+    "prompt": "",
+    "mode": "ansibrightblack",
+    "right": "ansibrightblack",
+    "notice": "ansibrightblack",
+    "auto-suggestion": "ansibrightblack",
+    "completion-menu": "noinherit",
+    "completion-menu.completion": "noinherit",
+    "completion-menu.completion.current": "noinherit reverse",
+    "completion-menu.meta.completion": "noinherit ansibrightblack",
+    "completion-menu.meta.completion.current": "noinherit ansibrightblack",
+    **colour.STYLE,
+    **search.STYLE,
+}
+
+TITLE = 100
+"""Characters of a window's title."""
+
+_MODES = {
+    InputMode.INSERT: "[I] ",
+    InputMode.NAVIGATION: "[N] ",
+    InputMode.REPLACE: "[R] ",
+    InputMode.REPLACE_SINGLE: "[R] ",
+    InputMode.INSERT_MULTIPLE: "[I] ",
+}
+
+
+class Look(NamedTuple):
+    """What stands around a line: before it, before its further lines (None: blanks), and at its right end.
+
+    All may have colours, as escape sequences.
+    """
+
+    prompt: str
+    more: str | None = None
+    right: str = ""
+
+
+class Editor:
+    """Edits lines for one shell.
+
+    ``line``: what is edited; ``search``, ``completing``: what Ctrl-R and Tab do; ``abbreviations``: what
+    words become; ``front``: has a program in front, for $EDITOR; ``input``, ``output``: if not the terminal.
+    """
+
+    def __init__(
+        self,
+        sh: Shell,
+        history: History,
+        front: Front,
+        input: Input | None = None,
+        output: Output | None = None,
+    ) -> None:
+        self._shell = sh
+        self._front = front
+        self._look = Look("")
+        self._prompt: list[StyleAndTextTuples] = [[]]
+        self.abbreviations = sh.abbreviations
+        known = self._known = Known(sh, self._changed)
+        suggestions = Suggestions(history, known, lambda: sh.proc.getwd())
+        self.line = Line(history, name="line", multiline=True, auto_suggest=suggestions)
+        self._colours = colour.Colours(known, self._cursor)
+        self.completing = Completing(sh, history, self.line)
+        self.search = search.Search(history, self.line, lambda: "".join(sh.var.get("home")[:1]))
+        self.app: Application[str] = Application(
+            layout=self._layout(),
+            key_bindings=merge_key_bindings([bindings(self), search.keys(self.search, self.accept)]),
+            style=Style.from_dict(STYLE),
+            include_default_pygments_style=False,
+            color_depth=self._color_depth,
+            cursor=_Cursor(),
+            input=input,
+            output=output or _terminal(),
+        )
+        self.app.ttimeoutlen = ESCAPE
+        self.app.key_processor.before_key_press += lambda _: self.completing.cancel()
+        self.app.key_processor.after_key_press += lambda _: self._set_patience()
+
+    # --- reading -------------------------------------------------------------------------------
+
+    async def read(self, look: Look, vi: bool = False) -> str:
+        """A command, without the last newline. Raises EOFError and KeyboardInterrupt, when that was typed."""
+        self._look = look
+        self._prompt = list(split_lines(to_formatted_text(ANSI(look.prompt), style="class:prompt")))
+        self.app.editing_mode = EditingMode.VI if vi else EditingMode.EMACS
+        self._known.forget()
+        self.line.reset()
+        self.app.layout.focus(self.line)
+        self._set_patience()
+        try:
+            return await self.app.run_async(handle_sigint=False, set_exception_handler=False)
+        finally:
+            self.completing.cancel()
+            self._known.forget()
+
+    @property
+    def columns(self) -> int:
+        """Of the terminal."""
+        return self.app.output.get_size().columns
+
+    def fresh_line(self) -> None:
+        """Have the cursor in the first column, behind a mark if what was printed last had no newline.
+
+        The mark and as many blanks as make a line with it end up in the next line, unless we stood at
+        the beginning of this one; so what follows always begins a line, and nothing printed is lost.
+        """
+        output = self.app.output
+        mark = "\N{RETURN SYMBOL}" if output.encoding().lower().startswith("utf") else "~"
+        blanks = " " * (self.columns - 1)
+        output.write_raw(f"\x1b[2m{mark}\x1b[m{blanks}\r\x1b[K")
+
+    def enter(self) -> None:
+        """Run the command if it is complete, else begin another line of it. A menu is closed first."""
+        line = self.line
+        if line.complete_state is not None and line.complete_state.current_completion is not None:
+            line.complete_state = None
+            return
+        self.expand()
+        if is_complete(line.text):
+            self.accept()
+        else:
+            line.insert_text("\n")
+
+    def accept(self) -> None:
+        """The line is what the shell shall run."""
+        text = self.line.text
+        self.title(text.strip().partition("\n")[0])
+        self.app.exit(result=text)
+
+    def expand(self) -> None:
+        """Expand the abbreviation before the cursor, if there is one."""
+        line = self.line
+        found = expanded(line.text, line.cursor_position, self.abbreviations)
+        if found is not None:
+            line.save_to_undo_stack()
+            line.document = Document(*found)
+
+    def title(self, text: str) -> None:
+        """Have the window called so."""
+        self.app.output.set_title("".join(char for char in text if char.isprintable())[:TITLE])
+
+    async def edit(self) -> None:
+        """Have what was typed edited with $VISUAL, $EDITOR or vi."""
+        sh, line = self._shell, self.line
+        words = sh.var.get("VISUAL") or sh.var.get("EDITOR") or ["vi"]
+        command = words if len(words) > 1 else words[0].split()
+        with tempfile.NamedTemporaryFile("w+", prefix="nsh", suffix=".rc", errors="surrogateescape") as file:
+            file.write(line.text + "\n")
+            file.flush()
+            status = sh.var.values["status"]
+            async with in_terminal():
+                await self._front(sh.call([*command, file.name]))
+            sh.var.values["status"] = status
+            with open(file.name, errors="surrogateescape") as edited:  # editors like to make a new file
+                text = edited.read().rstrip("\n")
+        line.save_to_undo_stack()
+        line.document = Document(text)
+
+    def _set_patience(self) -> None:
+        app = self.app
+        typing = app.editing_mode is EditingMode.VI and app.vi_state.input_mode is InputMode.INSERT
+        app.timeoutlen = ESCAPE if typing else SEQUENCE
+
+    def _cursor(self) -> int:
+        """Where the cursor is; once the line is finished it is nowhere."""
+        return -1 if self.app.is_done else self.line.cursor_position
+
+    def _changed(self) -> None:
+        """More is known of what stands in the line."""
+        self._colours.generation += 1
+        self.app.invalidate()
+
+    def _color_depth(self) -> ColorDepth | None:
+        return ColorDepth.MONOCHROME if self._shell.var.get("NO_COLOR") not in ([], [""]) else None
+
+    # --- the screen ----------------------------------------------------------------------------
+
+    def _layout(self) -> Layout:
+        line = self.line
+        control = BufferControl(
+            line,
+            lexer=self._colours,
+            include_default_input_processors=False,
+            input_processors=[
+                HighlightSelectionProcessor(),
+                DisplayMultipleCursors(),
+                TabsProcessor(char1=" ", char2=" "),
+                ConditionalProcessor(ShowSuggestion(), has_focus(line) & ~is_done),
+            ],
+        )
+        window = Window(
+            control,
+            height=self._height,
+            get_line_prefix=self._prefix,
+            wrap_lines=True,
+            dont_extend_height=True,
+        )
+        above = Window(FormattedTextControl(self._above), dont_extend_height=True, wrap_lines=True)
+        notice = Window(FormattedTextControl(lambda: self.completing.notice), height=1, style="class:notice")
+        body = HSplit(
+            [
+                ConditionalContainer(above, Condition(lambda: bool(self._above()))),
+                FloatContainer(
+                    window,
+                    [
+                        Float(CompletionsMenu(MENU, scroll_offset=1), xcursor=True, ycursor=True),
+                        Float(
+                            Window(FormattedTextControl(self._right), dont_extend_width=True, height=1),
+                            right=0,
+                            top=0,
+                            hide_when_covering_content=True,
+                        ),
+                    ],
+                ),
+                ConditionalContainer(notice, Condition(lambda: bool(self.completing.notice)) & ~is_done),
+                self.search.container,
+            ]
+        )
+        return Layout(body, focused_element=line)
+
+    def _height(self) -> Dimension:
+        """Room for the menu below the line, as far as there is any."""
+        menu = self.line.complete_state
+        if menu is None or self.app.is_done:
+            return Dimension()
+        wanted = self.line.document.line_count + min(len(menu.completions), MENU)
+        return Dimension(min=max(1, min(wanted, self.app.output.get_size().rows - len(self._prompt))))
+
+    def _above(self) -> StyleAndTextTuples:
+        """The lines of the prompt but the last, in which stands what is typed."""
+        found: StyleAndTextTuples = []
+        for line in self._prompt[:-1]:
+            found += [*([("", "\n")] if found else []), *line]
+        return found
+
+    def _prefix(self, number: int, wrapped: int) -> StyleAndTextTuples:
+        """What stands in front of a line on the screen."""
+        if wrapped:
+            return []
+        if number and self._look.more is not None:
+            return to_formatted_text(ANSI(self._look.more), style="class:prompt")
+        prompt = self._prompt[-1]
+        if self.app.editing_mode is EditingMode.VI:
+            prompt = [("class:mode", _MODES.get(self.app.vi_state.input_mode, "")), *prompt]
+        return [("", " " * fragment_list_width(prompt))] if number else prompt
+
+    def _right(self) -> StyleAndTextTuples:
+        return to_formatted_text(ANSI(self._look.right), style="class:right")
+
+
+class _Cursor(CursorShapeConfig):
+    """The shape of the cursor tells the mode of vi; otherwise it is the user's own."""
+
+    def __init__(self) -> None:
+        self._modal = ModalCursorShapeConfig()
+
+    def get_cursor_shape(self, application: Application[Any]) -> CursorShape:
+        if application.editing_mode is not EditingMode.VI:
+            return CursorShape._NEVER_CHANGE
+        return self._modal.get_cursor_shape(application)
+
+
+def _terminal() -> Output:
+    output = create_output()
+    if isinstance(output, Vt100_Output):
+        output.enable_cpr = False
+    return output
