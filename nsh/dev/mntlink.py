@@ -40,6 +40,8 @@ log = logging.getLogger("nsh.mnt")
 
 BACKLOG = 4 << 20
 """Bytes that a server may leave lying before no more is sent to it."""
+LINGER = 0.001
+"""Seconds for which a Tclunk, which nobody waits for, may stay here to travel with another message."""
 
 
 class Call(NamedTuple):
@@ -68,6 +70,7 @@ class Link:
         self._dead = False
         self._broken = ""  # what was wrong with the server's message
         self._unused: deque[int] = deque()
+        self._lingering = False  # a Tclunk is about to be sent
         self.at_hangup: list[Callable[[], None]] = []
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -244,9 +247,18 @@ class Link:
                 self.client.release(number)
         if self._dead:
             return
-        self._stream.write(self.client.take())
         if self._fids == 0:
+            self.push()
             self.idle()
+        elif not self._lingering:
+            self._lingering = True
+            self._loop.call_later(LINGER, self._leave)
+
+    def _leave(self) -> None:
+        """Send what has lingered."""
+        self._lingering = False
+        if not self._dead:
+            self.push()
 
     def idle(self) -> None:
         """Nothing is attached. Hang up, unless somebody has the connection open and may mount it again."""
