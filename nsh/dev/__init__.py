@@ -13,7 +13,7 @@ TABLE = {
     "s": "nsh.dev.srv:SrvDevice",
     "m": "nsh.dev.mntgen:MntgenDevice",
     "R": "nsh.dev.ram:RamDevice",
-    "U": "nsh.dev.host:HostDevice",
+    "U": "nsh.dev.hostnative:NativeHostDevice",
     "M": "nsh.dev.mnt:MntDevice",
     "I": "nsh.net.ip:NetDevice",
     "p": "nsh.dev.prog:ProgDevice",

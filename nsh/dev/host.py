@@ -103,7 +103,7 @@ def _shown(name: str) -> str:
     return name if name.isprintable() else name.translate(_SHOWN)
 
 
-def _check_own(status: os.stat_result, want: int) -> None:
+def check_own(status: os.stat_result, want: int) -> None:
     """Raise `Eperm` if the superuser lacks the permissions ``want`` for a file of his own.
 
     The host asks him for none. intro(5) makes no exception for an owner, nor does Inferno; a file of
@@ -246,7 +246,7 @@ class HostDevice(Device):
         for name in names:
             try:
                 if status is not None and name != "..":
-                    _check_own(status, AEXEC)
+                    check_own(status, AEXEC)
                 node, status, qid = self._below(node, qid, name)
             except OSError:
                 if not qids:
@@ -288,7 +288,7 @@ class HostDevice(Device):
         return status
 
     def _status(self, node: Node, path: str) -> os.stat_result:
-        """The state of a file by its name; a link that leads nowhere, or in a circle, stands for itself."""
+        """The state of a file by its name; a link that cannot be followed stands for itself."""
         if node.sure is not self._mounts.token:
             self._mounts.check(node)
         status = os.lstat(path)
@@ -297,14 +297,12 @@ class HostDevice(Device):
         return status
 
     def _followed(self, node: Node, path: str, status: os.stat_result) -> os.stat_result:
-        """The state of what the link ``node`` leads to, or else its own ``status``."""
+        """The state of what the link ``node`` leads to, or else, if it cannot be followed, its ``status``."""
         node.sure = None  # what is below it can be elsewhere at any time
         self._mounts.check_path(path)
         try:
             return os.stat(path)
-        except OSError as e:
-            if e.errno not in (errno.ENOENT, errno.ELOOP):
-                raise
+        except OSError:
             return status
 
     def _there(self, c: Chan) -> tuple[os.stat_result, Qid]:
@@ -353,7 +351,7 @@ class HostDevice(Device):
         if mode & ORCLOSE:
             if not os.access(os.path.dirname(path), os.W_OK | os.X_OK, effective_ids=True):
                 raise errors.Eperm()
-            _check_own(os.stat(os.path.dirname(path)), AWRITE)
+            check_own(os.stat(os.path.dirname(path)), AWRITE)
         if c.qid.type & QTDIR:
             if mode & ~ORCLOSE not in (OREAD, OEXEC):
                 raise errors.Eperm()
@@ -421,7 +419,7 @@ class HostDevice(Device):
             qid = self._qids.qid(status, fd)
             if not self._same(c, status, qid):
                 raise errors.Enonexist()
-            _check_own(status, access_needed(mode))
+            check_own(status, access_needed(mode))
             if mode & OTRUNC and unix.S_ISREG(status.st_mode):
                 self._qids.changed(c.qid.path)
                 os.truncate(fd if mode & 3 in (OWRITE, ORDWR) else c.aux.node.path, 0)
@@ -446,7 +444,7 @@ class HostDevice(Device):
             raise errors.Efilename()
         _check_mode(perm)
         status = self._there(c)[0]
-        _check_own(status, AWRITE)
+        check_own(status, AWRITE)
         allowed = status.st_mode & 0o777
         parent: Node = c.aux.node
         path = os.path.join(parent.path, name)
@@ -577,7 +575,7 @@ class HostDevice(Device):
     def remove(self, c: Chan) -> None:
         self._mounts.refresh()
         parent = c.aux.node.parent or c.aux.node
-        _check_own(self._status(parent, parent.path), AWRITE)
+        check_own(self._status(parent, parent.path), AWRITE)
         self._remove(c)
 
     def _remove(self, c: Chan) -> None:
@@ -649,7 +647,7 @@ class HostDevice(Device):
         self._there(c)
         fd = self._open_path(host.node.path, os.O_WRONLY)
         stack.callback(os.close, fd)
-        _check_own(os.fstat(fd), AWRITE)
+        check_own(os.fstat(fd), AWRITE)
         return fd
 
     def _free_name(self, node: Node, name: str) -> None:
@@ -657,7 +655,7 @@ class HostDevice(Device):
         if name in (".", "..") or "/" in name or node.parent is None:
             raise errors.Efilename()
         above = node.parent.path
-        _check_own(self._status(node.parent, above), AWRITE)
+        check_own(self._status(node.parent, above), AWRITE)
         if name in self._mounts.names:
             self._mounts.check(self._nodes.child(node.parent, name))
         if os.path.lexists(os.path.join(above, name)):

@@ -101,6 +101,13 @@ class HostQids:
             return Qid(QTFILE, ~vers & 0xFFFFFFFF ^ _spread(change) if change else 0, path)
         return Qid(QTFILE, vers ^ _spread(change) if change else vers, path)
 
+    def number(self, device: int, ino: int) -> int:
+        """Which file it is as Linux tells it: the inode number, with the disk's small number above it."""
+        if ino >> _INO_BITS:
+            return 1 << 63 | self._number_of_large((device, ino, 0))
+        disk = self._disks.get(device) or self._disk(device)
+        return disk.number << _INO_BITS | ino
+
     def changed(self, path: int) -> None:
         """The file with this qid.path is changed by us: its version is another from now on.
 
@@ -250,12 +257,13 @@ class Nodes:
             self._enter(parent, node)
         return node
 
-    def move(self, node: Node, name: str) -> None:
-        """The file of ``node`` is called ``name`` now."""
+    def move(self, node: Node, name: str, parent: Node | None = None) -> None:
+        """The file of ``node`` is called ``name`` now, and is in ``parent``, if it was moved there."""
         assert node.parent is not None
         with self._lock:
             self._known.pop((node.parent, node.name), None)
             node.name = name
+            node.parent = parent or node.parent
             self._enter(node.parent, node)
 
     def remove(self, node: Node) -> None:

@@ -79,6 +79,7 @@ async def host_view(system: System, base: Pgrp) -> HostView:
     """The name space ``base`` as programs of the host see it."""
     stand_ins = {}
     root = await system.attach("U", "")
+    system.qids.qid(root)  # if this tree is the first to be shown, its files keep their inode numbers
     for letter, name in STAND_INS.items():
         if letter not in system.letters():
             continue
@@ -92,7 +93,8 @@ async def host_view(system: System, base: Pgrp) -> HostView:
 async def shortcuts(slash: Chan, view: HostView) -> list[Shortcut]:
     """What is plainly the host's own below ``slash``: the directories of SYSTEM, or parts of them.
 
-    That is what has its place and its content from the host alone: nothing is bound on it or below it.
+    That is what has its place and its content from the host alone: nothing is bound on it or below it. A
+    symbolic link, such as /lib often is, is followed by whoever uses it.
     """
     covered = [path for head, _ in view.mounts() if (path := await ask(head.covered, os.path.realpath))]
     found: list[Shortcut] = []
@@ -101,7 +103,8 @@ async def shortcuts(slash: Chan, view: HostView) -> list[Shortcut]:
             c = await walk(slash, [name], view)
         except WalkError:
             continue
-        if c.qid.type & QTDIR:
+        is_link = view.find(c) is None and await ask(c, os.path.islink)
+        if c.qid.type & QTDIR and not is_link:
             found += await _below(c, f"/{name}", view, covered)
     return found
 

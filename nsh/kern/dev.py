@@ -37,6 +37,7 @@ from nsh.p9.const import (
 from nsh.p9.stat import Dir, Qid
 
 if TYPE_CHECKING:
+    from nsh.kern.native import Native
     from nsh.kern.proc import Proc, System
     from nsh.kern.stream import Stream
 
@@ -353,6 +354,11 @@ class Device:
         self.eve = system.eve
         self.mtime = system.boottime
         self._root: Directory | None = None
+
+    @property
+    def native(self) -> Native | None:
+        """The device itself, where its files are the host's and Linux can be told all of them."""
+        return None
 
     def tree(self) -> Directory:
         """The root of the device's nodes, built at the first attach."""

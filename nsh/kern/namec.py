@@ -468,7 +468,7 @@ async def create_in(parent: Chan, pgrp: Pgrp | None, name: str, mode: int, perm:
     path = parent.path
     head = pgrp.find(parent) if pgrp is not None else None
     if head is not None:
-        parent = _creating_member(head)
+        parent = creating_member(head)
         path = path.over(head, parent.path)
     directory = await clone(parent)
     directory.path = path
@@ -478,7 +478,7 @@ async def create_in(parent: Chan, pgrp: Pgrp | None, name: str, mode: int, perm:
     return made
 
 
-def _creating_member(head: Mhead) -> Chan:
+def creating_member(head: Mhead) -> Chan:
     """The member of a mount point that new files go to. Errors: `Enocreate`."""
     for m in head.mounts:
         if m.flag & MCREATE:

@@ -8,7 +8,7 @@ at offset 0 starts again with the first member.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from nsh import errors
 from nsh.kern.chan import Chan, Key, settle
@@ -46,6 +46,15 @@ class Union:
             self._leave()
             self._index += 1
         return b""
+
+    async def members(self) -> AsyncIterator[Chan]:
+        """The members, each open as long as it is looked at."""
+        self._leave()
+        self._index = 0
+        while (member := await self._open()) is not None:
+            yield member
+            self._leave()
+            self._index += 1
 
     async def _open(self) -> Chan | None:
         """The member to read from, opened if it is not yet; None behind the last one."""

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
-MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
+MS_NOSUID, MS_BIND, MS_REC, MS_PRIVATE = 2, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PIVOT_ROOT = {"x86_64": 155, "i686": 217, "armv7l": 218, "ppc64le": 203, "s390x": 217}
 """The number of pivot_root(2), which libc has no function for; 41 on all newer machines."""
@@ -114,7 +114,7 @@ def _build(socket: _socket.socket, binds: list[tuple[bytes, bytes]]) -> None:
         raise Refused("/dev/fuse", e.errno) from None
     _mount("none", "/", "", MS_REC | MS_PRIVATE, "")
     options = f"fd={device},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()}"
-    _mount("nsh", ROOT, "fuse.nsh", MS_NOSUID | MS_NODEV, options)
+    _mount("nsh", ROOT, "fuse.nsh", MS_NOSUID, options)  # with a user name space it has no devices, either
     names = ["user", "mnt"] if user else ["mnt"]
     spaces = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in names]
     _tell(socket, "fuse", fds=[device, *spaces])

@@ -25,11 +25,11 @@ from nsh import errors
 from nsh.dev.host import HostDevice
 from nsh.dev.hostview import HostView, Shortcut, host_view, shortcuts
 from nsh.dev.spawn import Start, run_as
-from nsh.kern.export import Export
 from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
 from nsh.net import enter as entering
 from nsh.net.fuse.mount import Place
 from nsh.net.fuse.serve import Mounted
+from nsh.net.fuse.tree import Tree
 
 _rooms: WeakKeyDictionary[Proc, list[Room]] = WeakKeyDictionary()
 """The rooms of each leader."""
@@ -154,8 +154,8 @@ class Room:
             os.close(device)
             return
         os.set_blocking(device, False)
-        export = Export(self._proc, self._proc.slash)
-        self._mounted = Mounted(self._proc, export, export.attach("", ""), device, _Elsewhere(), 0.0)
+        files = Tree(self._proc, self._proc.slash)
+        self._mounted = Mounted(self._proc, files, files.attach("", ""), device, _Elsewhere(), 0.0)
 
     def built(self, spaces: list[int]) -> None:
         """It can be entered."""

@@ -12,10 +12,10 @@ import os
 
 from nsh.dev.mnt import MntDevice
 from nsh.kern.chan import Chan
-from nsh.kern.export import Export
 from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
 from nsh.net.fuse.mount import Place, attach
 from nsh.net.fuse.serve import Mounted
+from nsh.net.fuse.tree import Tree
 from nsh.p9.const import QTDIR
 
 TRUST = 1.0
@@ -51,9 +51,9 @@ async def mount(
         raise
     proc = p.fork(RFNOTEG | RFCFDG)
     proc.args = ["9pfuse", source, place.path]
-    export = Export(proc, root)
+    files = Tree(proc, root)
     mounted = Mounted(
-        proc, export, export.attach("", ""), fd, place, timeout, TRUST if root.dev.remote else 0.0
+        proc, files, files.attach("", ""), fd, place, timeout, TRUST if root.dev.remote else 0.0
     )
     mounted.undo_at_end(p.leader.atexit(mounted.close))
     if isinstance(root.dev, MntDevice):

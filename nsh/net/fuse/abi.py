@@ -7,6 +7,7 @@ machine that Linux and Python run on together. Only the form is here. What a req
 
 from __future__ import annotations
 
+import os
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -97,6 +98,7 @@ MKNOD_IN: Final = Struct("<IIII")  # mode rdev umask padding
 MKDIR_IN: Final = Struct("<II")  # mode umask
 RENAME_IN: Final = Struct("<Q")  # newdir
 RENAME2_IN: Final = Struct("<QII")  # newdir flags padding
+LINK_IN: Final = Struct("<Q")  # oldnodeid
 READ_IN: Final = Struct("<QQIIQII")  # fh offset size read_flags lock_owner flags padding
 WRITE_IN: Final = READ_IN  # the same members
 WRITE_OUT: Final = Struct("<II")  # size padding
@@ -144,6 +146,17 @@ def init_out(kernel: Init, flags: int, max_write: int, background: int, granular
 def names_in(request: memoryview, at: int) -> list[str]:
     """The names, each ended by a NUL, that begin at ``at``."""
     return [part.decode("utf-8", "surrogateescape") for part in bytes(request[at:]).split(b"\0")[:-1]]
+
+
+def device_out(device: int) -> int:
+    """The number of a device, as it is in a `ATTR`."""
+    major, minor = os.major(device), os.minor(device)
+    return minor & 0xFF | major << 8 | (minor & ~0xFF) << 12
+
+
+def device_in(number: int) -> int:
+    """The same, back from a MKNOD."""
+    return os.makedev(number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00)
 
 
 def dirent(ino: int, cookie: int, kind: int, name: bytes) -> bytes:

@@ -20,6 +20,7 @@ class Owners:
         self._me, self._mine = os.getuid(), os.getgid()
         self._uids, self._gids = _mapped("uid"), _mapped("gid")
         self._known: dict[tuple[str, str], tuple[int, int]] = {}
+        self._mapped: dict[tuple[int, int], tuple[int, int]] = {}
 
     def numbers(self, d: Dir) -> tuple[int, int]:
         """The uid and the gid of a file."""
@@ -34,14 +35,25 @@ class Owners:
             uid = int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
         except (KeyError, ValueError):
             return self._me
-        return uid if _within(uid, self._uids) else self._me
+        return self.mapped(uid, self._mine)[0]
 
     def _gid(self, name: str) -> int:
         try:
             gid = int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
         except (KeyError, ValueError):
             return self._mine
-        return gid if _within(gid, self._gids) else self._mine
+        return self.mapped(self._me, gid)[1]
+
+    def mapped(self, uid: int, gid: int) -> tuple[int, int]:
+        """The numbers that the host has for the owners of a file, as the user name space has them."""
+        key = (uid, gid)
+        found = self._mapped.get(key)
+        if found is None:
+            found = self._mapped[key] = (
+                uid if _within(uid, self._uids) else self._me,
+                gid if _within(gid, self._gids) else self._mine,
+            )
+        return found
 
     def group(self, gid: int) -> str:
         """What a group is called."""

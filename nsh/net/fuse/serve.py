@@ -11,14 +11,14 @@ import logging
 import os
 from collections.abc import Callable
 from errno import EAGAIN, ECONNABORTED, EINTR, EINVAL, ENODEV, ENOENT
-from typing import Any
 
-from nsh.kern.export import Export, File
+from nsh.kern.export import File
 from nsh.kern.proc import Proc
 from nsh.net.fuse import abi
 from nsh.net.fuse.mount import Place
 from nsh.net.fuse.owners import Owners
 from nsh.net.fuse.session import MAXWRITE, Message, Session
+from nsh.net.fuse.tree import Tree
 from nsh.net.step import start
 
 log = logging.getLogger("nsh.fuse")
@@ -36,7 +36,7 @@ class Mounted:
     def __init__(
         self,
         proc: Proc,
-        export: Export,
+        files: Tree,
         root: File,
         fd: int,
         place: Place,
@@ -52,8 +52,7 @@ class Mounted:
         self._gone = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._undo: list[Callable[[], None]] = []
-        files: Any = export  # what its members return is a value or a coroutine
-        self._session: Session[File] = Session(files, root, start, self._send, Owners(), timeout, trust)
+        self._session = Session(files, root, start, self._send, Owners(), timeout, trust)
         self._loop.add_reader(fd, self._readable)
 
     def undo_at_end(self, undo: Callable[[], None]) -> None:

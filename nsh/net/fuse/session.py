@@ -1,12 +1,12 @@
-"""What the kernel asks for over FUSE, done with the files of a 9P server; pure, like `nsh.p9.server`.
+"""What the kernel asks for over FUSE, done with the files of an export; pure, like `nsh.p9.server`.
 
-A `Session` is fed the requests of one mount and hands out the replies. It drives the same interface
-`nsh.p9.files.Files` as a session of 9P does, so whatever can be exported can be mounted. Reading
-/dev/fuse and mounting are not known here.
+A `Session` is fed the requests of one mount and hands out the replies. It drives a `nsh.net.fuse.tree.Tree`,
+so whatever can be exported can be mounted. Reading /dev/fuse and mounting are not known here.
 
 The kernel names a file by its nodeid, a `Node` here: a file that was walked to, by the name that it has in
 its directory. A nodeid is not the file's qid, since what is bound in two places must be two directories
-for Linux. An open file is a `Handle`, with an F of its own. Both stay until the kernel gives them back.
+for Linux. An open file is a `Handle`, with a File of its own. Both stay until the kernel gives them back
+(`nsh.net.fuse.table`).
 
 Each request has a function. It returns the reply's data, or is a coroutine of it: that is stepped at once,
 and only if it has to wait does it become a task, which FUSE_INTERRUPT cancels. Everything in a request is
@@ -18,28 +18,30 @@ of a name walks, every stat asks, every read reads.
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import logging
 import os
 import stat
 import time
 from collections.abc import Callable, Sequence
-from errno import EBADF, EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOSYS, ENOTDIR, EPERM, ESTALE, EXDEV
+from errno import EEXIST, EINVAL, EIO, EISDIR, ENOSYS, ENOTDIR, ESTALE, EXDEV
 from types import CoroutineType
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from nsh.kern.chan import settle
-from nsh.net.fuse import abi
+from nsh.kern.export import File
+from nsh.kern.native import Change, Entry, Known
+from nsh.net.fuse import abi, attr
 from nsh.net.fuse.errnos import number
-from nsh.net.fuse.node import Handle, Node, file_type, inode, open_mode, same, truncated_already
+from nsh.net.fuse.node import Handle, Node, open_mode, truncated_already
+from nsh.net.fuse.table import Table
+from nsh.net.fuse.tree import Tree
 from nsh.p9.const import DMDIR, OREAD, QTAPPEND, QTDIR, QTTMP
-from nsh.p9.files import F, Files, Soon
+from nsh.p9.files import Soon
 from nsh.p9.msg import Buffer
 from nsh.p9.server import Handle as Task
 from nsh.p9.server import Start
-from nsh.p9.stat import Dir, unpack_dirs
-
-T = TypeVar("T")
+from nsh.p9.stat import Dir
 
 log = logging.getLogger("nsh.fuse")
 
@@ -47,16 +49,14 @@ MAXWRITE = 1 << 20
 """Bytes of the largest read or write; the kernel has no larger ones."""
 BACKGROUND = 4096
 """Requests that the kernel may have under way for nobody in particular."""
-SECOND = 1_000_000_000
-"""Nanoseconds; 9P counts time in seconds."""
+NAMES = 0.1
+"""Seconds for which the kernel may believe the name of a server's directory, if it may believe nothing else.
+
+A program uses the same directories again and again on its way to its files, and each time for each of them
+is a message to the server, or two: more than half of all that there are.
+"""
 SAME = 0.001
 """Seconds in which a second question of a process, with no other in between, belongs to the first."""
-BLOCK = 4096
-"""Bytes of a block, as stat and statfs tell it."""
-FREE = 1 << 30
-"""Blocks and files that a server is said to have room for: 9P does not tell."""
-LISTING = 1 << 16
-"""Bytes of directory entries that are asked for at a time."""
 
 _WANTED = (
     abi.ASYNC_READ
@@ -75,22 +75,12 @@ Send = Callable[[Message], None]
 """Takes one reply, in parts."""
 
 
-class Numbers(Protocol):
-    """Who a file belongs to, in numbers."""
-
-    def numbers(self, d: Dir) -> tuple[int, int]:
-        """The uid and the gid."""
-
-    def group(self, gid: int) -> str:
-        """The name of a group."""
-
-
 class _Waiting:
     """A request whose coroutine is under way."""
 
     __slots__ = ("ended", "node", "session", "task", "unique")
 
-    def __init__(self, session: Session[Any], unique: int, node: Node[Any] | None) -> None:
+    def __init__(self, session: Session, unique: int, node: Node | None) -> None:
         self.session = session
         self.unique = unique
         self.node = node
@@ -102,40 +92,36 @@ class _Waiting:
         self.session._finished(self, value, error)
 
 
-class Session(Generic[F]):
+class Session:
     """One mount: `feed` it requests; each reply goes to ``send``, at once or later.
 
     ``root``: what is mounted, taken over; ``timeout``: seconds for which the kernel may believe what it was
-    told of names and attributes; ``trust``: seconds for which we believe that a name still stands for the
-    file that it was walked to, as long as that file is there and has this name, which spares a server
-    walks. Neither `feed` nor `close` waits.
+    told of names and attributes; ``trust``: that of the `Table`, for a server that is far away. Neither
+    `feed` nor `close` waits.
     """
 
     def __init__(
         self,
-        files: Files[F],
-        root: F,
+        files: Tree,
+        root: File,
         start: Start,
         send: Send,
-        owners: Numbers,
+        owners: attr.Numbers,
         timeout: float = 0.0,
         trust: float = 0.0,
     ) -> None:
         self._files = files
-        self._trust = trust
         self._start = start
         self._send = send
         self._owners = owners
-        self._timeout = divmod(round(timeout * SECOND), SECOND)
-        top = Node(abi.ROOT, root, (0, ""))
-        self._nodes: dict[int, Node[F]] = {abi.ROOT: top}
-        self._names: dict[tuple[int, str], Node[F]] = {}
-        self._handles: dict[int, Handle[F]] = {}
-        self._number = itertools.count(abi.ROOT + 1).__next__
+        self._timeout = _time(timeout)
+        self._believed = max(timeout, NAMES) if trust else timeout
+        self._directories = _time(self._believed)
+        self._table = Table(files, root, trust)
         self._pending: dict[int, _Waiting] = {}
         self._closed = False
         self._asker = 0  # the process that made the request which is looked at
-        self._last: tuple[int, int, Dir, float] | None = None
+        self._last: tuple[int, int, Known, float] | None = None
 
     @property
     def outstanding(self) -> int:
@@ -154,9 +140,9 @@ class Session(Generic[F]):
             else:
                 self._fail(unique, ENOSYS)
             return
-        if opcode != abi.GETATTR:
+        if opcode not in (abi.GETATTR, abi.SETATTR):
             self._last = None
-        node = self._nodes.get(nodeid)
+        node = self._table.get(nodeid)
         if node is None and opcode != abi.INIT:
             self._fail(unique, ESTALE)
             return
@@ -177,11 +163,11 @@ class Session(Generic[F]):
             if waiting.task is not None:
                 waiting.task.cancel()
         if not self._pending:
-            self._give_back()
+            self._table.close()
 
     # --- requests and replies ------------------------------------------------------------------
 
-    def _wait(self, unique: int, node: Node[F] | None, work: Any) -> None:
+    def _wait(self, unique: int, node: Node | None, work: Any) -> None:
         waiting = self._pending[unique] = _Waiting(self, unique, node)
         if node is not None:
             node.busy += 1
@@ -195,7 +181,7 @@ class Session(Generic[F]):
             waiting.node.busy -= 1
         if self._closed:
             if not self._pending:
-                self._give_back()
+                self._table.close()
         elif error is None:
             self._answer(waiting.unique, value)
         else:
@@ -212,13 +198,6 @@ class Session(Generic[F]):
             log.error("a file's code failed: %r", error, exc_info=log.isEnabledFor(logging.DEBUG))
         return number(error)
 
-    def _give_back(self) -> None:
-        """Clunk everything."""
-        nodes, self._nodes = self._nodes, {}
-        handles, self._handles = self._handles, {}
-        for file in [handle.file for handle in handles.values()] + [node.file for node in nodes.values()]:
-            self._files.clunk(file)
-
     def _interrupt(self, nodeid: int, request: memoryview) -> None:
         """FUSE_INTERRUPT: the one who made a request got a signal. What was answered is left alone."""
         (unique,) = abi.INTERRUPT_IN.unpack_from(request, abi.BODY)
@@ -228,136 +207,30 @@ class Session(Generic[F]):
 
     def _forget(self, nodeid: int, request: memoryview) -> None:
         (count,) = abi.FORGET_IN.unpack_from(request, abi.BODY)
-        self._unreference(nodeid, count)
+        self._table.forget(nodeid, count)
 
     def _forget_many(self, nodeid: int, request: memoryview) -> None:
         count, _ = abi.BATCH_FORGET_IN.unpack_from(request, abi.BODY)
         at = abi.BODY + abi.BATCH_FORGET_IN.size
         for nodeid, lookups in abi.FORGET_ONE.iter_unpack(request[at : at + count * abi.FORGET_ONE.size]):
-            self._unreference(nodeid, lookups)
+            self._table.forget(nodeid, lookups)
 
-    def _unreference(self, nodeid: int, count: int) -> None:
-        node = self._nodes.get(nodeid)
-        if node is None or nodeid == abi.ROOT:
-            return
-        node.lookups -= count
-        if node.lookups <= 0:
-            del self._nodes[nodeid]
-            if self._names.get(node.key) is node:
-                del self._names[node.key]
-            self._files.clunk(node.file)
+    # --- what the kernel is told of a file ---------------------------------------------------------
 
-    # --- what all have in common ---------------------------------------------------------------
+    def _attr_out(self, node: Node, known: Known) -> bytes:
+        return abi.ATTR_OUT.pack(*self._timeout, 0) + self._attr(node, known)
 
-    async def _walk(self, node: Node[F], *names: str) -> F:
-        """An F for the file called ``names`` below a node; without names, another F for the node's."""
-        file, _ = await settle(self._files.walk(node.file, names))
-        if file is None:
-            raise OSError(ENOENT, os.strerror(ENOENT))
-        return file
+    def _entry(self, node: Node, known: Known) -> bytes:
+        names = self._timeout
+        if node.kind == stat.S_IFDIR and self._believed:
+            names = self._directories
+            node.believed = time.monotonic() + self._believed
+        times = (names[0], self._timeout[0], names[1], self._timeout[1])
+        return abi.ENTRY.pack(node.number, 0, *times) + self._attr(node, known)
 
-    async def _open_as(self, file: F, mode: int) -> F:
-        """``file`` opened; it is taken over."""
-        try:
-            opened = await settle(self._files.open(file, mode))
-        except BaseException:
-            self._files.clunk(file)
-            raise
-        if opened is not file:
-            self._files.clunk(file)
-        return opened
-
-    async def _find(self, parent: Node[F], name: str) -> tuple[Node[F], Dir]:
-        """The node of what is called ``name`` in a directory, referred to once more, and what it is."""
-        node = self._names.get((parent.number, name))
-        if node is not None and time.monotonic() < node.walked + self._trust:
-            d = await self._still(node, name)
-            if d is not None:
-                node.lookups += 1
-                return node, d
-        file = await self._walk(parent, name)
-        try:
-            d = await settle(self._files.stat(file))
-        except BaseException:
-            self._files.clunk(file)
-            raise
-        return self._enter(parent, name, file), d
-
-    async def _still(self, node: Node[F], name: str) -> Dir | None:
-        """What a known file is, if it is there and still called ``name``."""
-        try:
-            d = await settle(self._files.stat(node.file))
-        except OSError:
-            return None
-        known = self._nodes.get(node.number) is node
-        return d if known and d.name == name and same(d.qid, node.file.qid) else None
-
-    def _enter(self, parent: Node[F], name: str, file: F) -> Node[F]:
-        """The node of ``file``, which is taken over: the newest way to a file is the best one."""
-        key = (parent.number, name)
-        node = self._names.get(key)
-        if node is None or not same(node.file.qid, file.qid):
-            made = self._number()
-            node = self._nodes[made] = self._names[key] = Node(made, file, key)
-        elif node.busy:
-            self._files.clunk(file)
-        else:
-            old, node.file = node.file, file
-            self._files.clunk(old)
-        node.lookups += 1
-        node.walked = time.monotonic()
-        return node
-
-    def _opened(self, file: F, node: Node[F]) -> int:
-        """The number of a new handle."""
-        fh = self._number()
-        self._handles[fh] = node.handles[fh] = Handle(file, node)
-        return fh
-
-    def _handle(self, fh: int) -> Handle[F]:
-        handle = self._handles.get(fh)
-        if handle is None:
-            raise OSError(EBADF, os.strerror(EBADF))
-        return handle
-
-    def _stat(self, node: Node[F]) -> Soon[Dir]:
-        """What a file is, also when it was removed and is still open."""
-        try:
-            d = self._files.stat(node.file)
-        except OSError:
-            if not node.handles:
-                raise
-            return self._files.stat(next(iter(node.handles.values())).file)
-        if type(d) is not Dir and node.handles:
-            return self._stat_removed(node, d)
-        return d
-
-    async def _stat_removed(self, node: Node[F], work: Soon[Dir]) -> Dir:
-        try:
-            return await settle(work)
-        except OSError:
-            if not node.handles:
-                raise
-            return await settle(self._files.stat(next(iter(node.handles.values())).file))
-
-    def _attr(self, d: Dir) -> bytes:
-        """What the kernel wants to know of a file."""
-        uid, gid = self._owners.numbers(d)
-        kind = stat.S_IFDIR if d.mode & DMDIR else stat.S_IFREG
-        blocks = (d.length + BLOCK - 1) // BLOCK * (BLOCK // 512)
-        return abi.ATTR.pack(
-            *(inode(d.qid), d.length, blocks, d.atime, d.mtime, d.mtime, 0, 0, 0),
-            *(kind | d.mode & 0o777, 1, uid, gid, 0, BLOCK, 0),
-        )
-
-    def _attr_out(self, d: Dir) -> bytes:
-        seconds, nanoseconds = self._timeout
-        return abi.ATTR_OUT.pack(seconds, nanoseconds, 0) + self._attr(d)
-
-    def _entry(self, node: Node[F], d: Dir) -> bytes:
-        seconds, nanoseconds = self._timeout
-        times = (seconds, seconds, nanoseconds, nanoseconds)
-        return abi.ENTRY.pack(node.number, 0, *times) + self._attr(d)
+    def _attr(self, node: Node, known: Known) -> bytes:
+        node.inode = known.number
+        return attr.attr(known, self._owners)
 
     # --- the requests: the mount itself --------------------------------------------------------
 
@@ -366,28 +239,36 @@ class Session(Generic[F]):
         if kernel.major != abi.MAJOR or kernel.minor < abi.OLDEST:
             log.error("the kernel speaks FUSE %d.%d, which is too old", kernel.major, kernel.minor)
             raise OSError(EIO, os.strerror(EIO))
-        return abi.init_out(kernel, kernel.flags & _WANTED, MAXWRITE, BACKGROUND, SECOND)
+        return abi.init_out(kernel, kernel.flags & _WANTED, MAXWRITE, BACKGROUND, 1)
 
-    def _statfs(self, node: Node[F], request: memoryview) -> bytes:
-        return abi.STATFS_OUT.pack(FREE, FREE, FREE, FREE, FREE, BLOCK, 255, BLOCK, 0)
+    def _statfs(self, node: Node, request: memoryview) -> Soon[bytes]:
+        found = self._files.statvfs(node.file)
+        if isinstance(found, os.statvfs_result | None):
+            return attr.statfs(found)
+        return self._statfs_later(found)
 
-    def _nothing(self, node: Node[F], request: memoryview) -> bytes:
+    async def _statfs_later(self, found: Soon[os.statvfs_result | None]) -> bytes:
+        return attr.statfs(await settle(found))
+
+    def _nothing(self, node: Node, request: memoryview) -> bytes:
         return b""
 
     # --- names ---------------------------------------------------------------------------------
 
-    async def _lookup(self, parent: Node[F], request: memoryview) -> bytes:
+    async def _lookup(self, parent: Node, request: memoryview) -> bytes:
         (name,) = abi.names_in(request, abi.BODY)
         asker = self._asker
-        node, d = await self._find(parent, name)
-        self._last = (asker, node.number, d, time.monotonic())
-        return self._entry(node, d)
+        node, known = await self._table.find(parent, name)
+        self._last = (asker, node.number, known, time.monotonic())
+        return self._entry(node, known)
 
-    async def _make(self, parent: Node[F], name: str, perm: int, mode: int) -> F:
-        """A new file, open."""
-        directory = await self._walk(parent)
+    async def _make(self, parent: Node, name: str, mode: int, how: int) -> File:
+        """A new file, opened as ``how`` says. ``mode`` has S_IFDIR for a directory."""
+        directory = await self._table.walk(parent)
+        kind = DMDIR if stat.S_ISDIR(mode) else 0
         try:
-            made = await settle(self._files.create(directory, name, perm, mode))
+            perm = mode & 0o777 if self._files.is_native(directory) else attr.keepable(mode)
+            made = await self._files.create(directory, name, kind | perm, how)
         except BaseException:
             self._files.clunk(directory)
             raise
@@ -395,86 +276,120 @@ class Session(Generic[F]):
             self._files.clunk(directory)
         return made
 
-    async def _mkdir(self, parent: Node[F], request: memoryview) -> bytes:
+    async def _made(self, parent: Node, name: str, mode: int) -> tuple[Node, Known]:
+        """The node of a file that was just made, and what it is.
+
+        Of what open(5) and our umask have taken away, the host's file gets that back which Linux allows.
+        """
+        node, known = await self._table.find(parent, name)
+        if known.host is not None:
+            has = stat.S_IMODE(known.host.st_mode)
+            wanted = has & ~0o777 | mode & 0o7777
+            if wanted != has:
+                with contextlib.suppress(OSError):  # some disks of the host keep no modes
+                    await settle(self._files.change(node.file, Change(mode=wanted)))
+                    known = await settle(self._files.known(node.file))
+        return node, known
+
+    async def _mkdir(self, parent: Node, request: memoryview) -> bytes:
         mode, _ = abi.MKDIR_IN.unpack_from(request, abi.BODY)
         (name,) = abi.names_in(request, abi.BODY + abi.MKDIR_IN.size)
-        self._files.clunk(await self._make(parent, name, DMDIR | mode & 0o777, OREAD))
-        return self._entry(*await self._find(parent, name))
+        self._files.clunk(await self._make(parent, name, stat.S_IFDIR | mode, OREAD))
+        return self._entry(*await self._made(parent, name, mode))
 
-    async def _mknod(self, parent: Node[F], request: memoryview) -> bytes:
-        mode, _, _, _ = abi.MKNOD_IN.unpack_from(request, abi.BODY)
+    async def _mknod(self, parent: Node, request: memoryview) -> bytes:
+        mode, device, _, _ = abi.MKNOD_IN.unpack_from(request, abi.BODY)
         (name,) = abi.names_in(request, abi.BODY + abi.MKNOD_IN.size)
-        if not stat.S_ISREG(mode):
-            raise OSError(EPERM, os.strerror(EPERM))
-        self._files.clunk(await self._make(parent, name, mode & 0o777, OREAD))
-        return self._entry(*await self._find(parent, name))
+        if stat.S_ISREG(mode):
+            self._files.clunk(await self._make(parent, name, mode, OREAD))
+        else:
+            await settle(self._files.mknod(parent.file, name, mode, abi.device_in(device)))
+        return self._entry(*await self._made(parent, name, mode))
 
-    async def _create(self, parent: Node[F], request: memoryview) -> bytes:
+    async def _create(self, parent: Node, request: memoryview) -> bytes:
         flags, mode, _, _ = abi.CREATE_IN.unpack_from(request, abi.BODY)
         (name,) = abi.names_in(request, abi.BODY + abi.CREATE_IN.size)
+        made = True
         try:
-            file = await self._make(parent, name, mode & 0o777, open_mode(flags))
+            file = await self._make(parent, name, mode, open_mode(flags))
         except OSError as e:
             if flags & os.O_EXCL or number(e) != EEXIST:
                 raise
-            # somebody else has made it since the kernel looked
-            file = await self._open_as(await self._walk(parent, name), open_mode(flags))
+            made = False  # but by somebody else, since the kernel looked
+            file = await self._table.open_as(await self._table.walk(parent, name), open_mode(flags))
         try:
-            node, d = await self._find(parent, name)
+            node, known = await (self._made(parent, name, mode) if made else self._table.find(parent, name))
         except BaseException:
             self._files.clunk(file)
             raise
-        return self._entry(node, d) + abi.OPEN_OUT.pack(self._opened(file, node), _OPEN_FLAGS, 0)
+        return self._entry(node, known) + abi.OPEN_OUT.pack(self._table.opened(file, node), _OPEN_FLAGS, 0)
 
-    async def _remove(self, parent: Node[F], request: memoryview) -> bytes:
+    async def _symlink(self, parent: Node, request: memoryview) -> bytes:
+        name, target = abi.names_in(request, abi.BODY)
+        await settle(self._files.symlink(parent.file, name, target))
+        return self._entry(*await self._table.find(parent, name))
+
+    async def _link(self, parent: Node, request: memoryview) -> bytes:
+        (old,) = abi.LINK_IN.unpack_from(request, abi.BODY)
+        (name,) = abi.names_in(request, abi.BODY + abi.LINK_IN.size)
+        await settle(self._files.link(self._table.node(old).file, parent.file, name))
+        return self._entry(*await self._table.find(parent, name))
+
+    async def _readlink(self, node: Node, request: memoryview) -> bytes:
+        target = await settle(self._files.readlink(node.file))
+        return target.encode("utf-8", "surrogateescape")
+
+    async def _remove(self, parent: Node, request: memoryview) -> bytes:
         """UNLINK and RMDIR; the kernel has looked which of them is right."""
         (name,) = abi.names_in(request, abi.BODY)
-        file = await self._walk(parent, name)
+        file = await self._table.walk(parent, name)
         try:
             await settle(self._files.remove(file))
         finally:
             self._files.clunk(file)
-        self._names.pop((parent.number, name), None)
+        self._table.removed(parent, name)
         return b""
 
-    def _rename(self, parent: Node[F], request: memoryview) -> Soon[bytes]:
+    def _rename(self, parent: Node, request: memoryview) -> Soon[bytes]:
         (newdir,) = abi.RENAME_IN.unpack_from(request, abi.BODY)
         old, new = abi.names_in(request, abi.BODY + abi.RENAME_IN.size)
         return self._change_name(parent, newdir, old, new, replace=True)
 
-    def _rename2(self, parent: Node[F], request: memoryview) -> Soon[bytes]:
+    def _rename2(self, parent: Node, request: memoryview) -> Soon[bytes]:
         newdir, flags, _ = abi.RENAME2_IN.unpack_from(request, abi.BODY)
         old, new = abi.names_in(request, abi.BODY + abi.RENAME2_IN.size)
         if flags & ~abi.RENAME_NOREPLACE:
             raise OSError(EINVAL, os.strerror(EINVAL))
         return self._change_name(parent, newdir, old, new, replace=not flags)
 
-    async def _change_name(self, parent: Node[F], newdir: int, old: str, new: str, replace: bool) -> bytes:
-        """Rename in one directory, which is all that 9P can (stat(5)); mv(1) copies when it hears EXDEV."""
-        if newdir != parent.number:
-            raise OSError(EXDEV, os.strerror(EXDEV))
-        file = await self._walk(parent, old)
-        change = Dir.dont_touch(name=new)
+    async def _change_name(self, parent: Node, newdir: int, old: str, new: str, replace: bool) -> bytes:
+        """Rename a file. mv(1) copies it when it hears EXDEV."""
+        directory = None if newdir == parent.number else self._table.node(newdir).file
+        file = await self._table.walk(parent, old)
         try:
-            try:
-                await settle(self._files.wstat(file, change))
-            except OSError as e:
-                if not replace or number(e) != EEXIST:
-                    raise
-                await self._make_room(parent, file, new)
-                await settle(self._files.wstat(file, change))
+            if not await self._files.rename(file, directory, new, replace):
+                if directory is not None:
+                    raise OSError(EXDEV, os.strerror(EXDEV))
+                await self._rename_by_wstat(parent, file, new, replace)
         finally:
             self._files.clunk(file)
-        self._names.pop((newdir, new), None)
-        moved = self._names.pop((newdir, old), None)
-        if moved is not None:
-            moved.key = (newdir, new)
-            self._names[moved.key] = moved
+        self._table.renamed(parent, old, newdir, new)
         return b""
 
-    async def _make_room(self, parent: Node[F], file: F, name: str) -> None:
+    async def _rename_by_wstat(self, parent: Node, file: File, new: str, replace: bool) -> None:
+        """Rename in one directory, which is all that 9P can (stat(5))."""
+        change = Dir.dont_touch(name=new)
+        try:
+            await settle(self._files.wstat(file, change))
+        except OSError as e:
+            if not replace or number(e) != EEXIST:
+                raise
+            await self._make_room(parent, file, new)
+            await settle(self._files.wstat(file, change))
+
+    async def _make_room(self, parent: Node, file: File, name: str) -> None:
         """Remove what has the name that ``file`` shall get, if Linux lets the one replace the other."""
-        target = await self._walk(parent, name)
+        target = await self._table.walk(parent, name)
         try:
             if (target.qid.type ^ file.qid.type) & QTDIR:
                 wrong = EISDIR if target.qid.type & QTDIR else ENOTDIR
@@ -483,92 +398,86 @@ class Session(Generic[F]):
         finally:
             self._files.clunk(target)
 
-    def _no_links(self, node: Node[F], request: memoryview) -> bytes:
-        """9P2000 has neither symbolic nor hard links."""
-        raise OSError(EPERM, os.strerror(EPERM))
-
     # --- attributes ----------------------------------------------------------------------------
 
-    def _getattr(self, node: Node[F], request: memoryview) -> Soon[bytes]:
-        """Linux makes one stat(2) a LOOKUP and a GETATTR; the answer of the first will do for both."""
+    def _just_told(self, node: Node) -> Known | None:
+        """What its LOOKUP has told of a file, if a GETATTR or a SETATTR of the same process comes next.
+
+        Linux makes one stat(2) or chmod(2) of the two.
+        """
         last, self._last = self._last, None
         if last is not None and last[:2] == (self._asker, node.number) and time.monotonic() < last[3] + SAME:
-            return self._attr_out(last[2])
-        d = self._stat(node)
-        return self._attr_out(d) if type(d) is Dir else self._getattr_later(d)
+            return last[2]
+        return None
 
-    async def _getattr_later(self, d: Soon[Dir]) -> bytes:
-        return self._attr_out(await settle(d))
+    def _getattr(self, node: Node, request: memoryview) -> Soon[bytes]:
+        just = self._just_told(node)
+        if just is not None:
+            return self._attr_out(node, just)
+        known = self._table.known(node)
+        return self._attr_out(node, known) if type(known) is Known else self._getattr_later(node, known)
 
-    async def _setattr(self, node: Node[F], request: memoryview) -> bytes:
+    async def _getattr_later(self, node: Node, known: Soon[Known]) -> bytes:
+        return self._attr_out(node, await settle(known))
+
+    async def _setattr(self, node: Node, request: memoryview) -> bytes:
         values = abi.SETATTR_IN.unpack_from(request, abi.BODY)
         valid, fh = values[0], values[2]
-        handle = self._handles.get(fh) if valid & abi.FATTR_FH else None
-        file = node.file if handle is None else handle.file
+        file = self._table.handle(fh).file if valid & abi.FATTR_FH else node.file
+        just = self._just_told(node)
         try:
-            before = await settle(self._files.stat(file))
+            before = await settle(self._files.known(file)) if just is None else just
         except OSError:
-            if handle is not None or not node.handles:
+            if file is not node.file or not node.handles:
                 raise
-            file = next(iter(node.handles.values())).file  # it was removed, and is still open
-            before = await settle(self._files.stat(file))
-        change = self._change(valid, values, before)
+            file = node.any_handle.file  # it was removed, and is still open
+            before = await settle(self._files.known(file))
+        if await self._change(file, values, before):
+            before = await settle(self._files.known(file))
+        return self._attr_out(node, before)
+
+    async def _change(self, file: File, values: Sequence[int], before: Known) -> bool:
+        """Do what a SETATTR asks for; returns whether that was anything."""
+        if before.host is None:
+            change, more = attr.by_wstat(values, before, self._owners), Change()
+        else:
+            change, more = attr.length(values), attr.by_host(values)
         if change.touched():
             try:
                 await settle(self._files.wstat(file, change))
             except OSError:
-                if not truncated_already(change, before):
+                if not truncated_already(change, before.dir):
                     raise
-            before = await settle(self._files.stat(file))
-        return self._attr_out(before)
-
-    def _change(self, valid: int, values: Sequence[int], d: Dir) -> Dir:
-        """The wstat for a SETATTR of the file ``d``. Errors: EPERM for what 9P cannot change."""
-        _, _, _, size, _, atime, mtime, _, _, _, _, mode, _, uid, gid, _ = values
-        now = int(time.time())
-        new: dict[str, Any] = {}
-        if valid & abi.FATTR_MODE:
-            new["mode"] = d.mode & ~0o777 | mode & 0o777
-        if valid & abi.FATTR_SIZE:
-            new["length"] = size
-        if valid & abi.FATTR_ATIME:
-            new["atime"] = now if valid & abi.FATTR_ATIME_NOW else _seconds(atime)
-        if valid & abi.FATTR_MTIME:
-            new["mtime"] = now if valid & abi.FATTR_MTIME_NOW else _seconds(mtime)
-        owner, group = self._owners.numbers(d)
-        if valid & abi.FATTR_UID and uid != owner:
-            raise OSError(EPERM, os.strerror(EPERM))
-        if valid & abi.FATTR_GID and gid != group:
-            new["gid"] = self._owners.group(gid)
-        return Dir.dont_touch(**new)
+        if more != Change():
+            await settle(self._files.change(file, more))
+            return True
+        return bool(change.touched())
 
     # --- open files ----------------------------------------------------------------------------
 
-    async def _open(self, node: Node[F], request: memoryview) -> bytes:
+    async def _open(self, node: Node, request: memoryview) -> bytes:
         flags, _ = abi.OPEN_IN.unpack_from(request, abi.BODY)
-        file = await self._open_as(await self._walk(node), open_mode(flags))
-        return abi.OPEN_OUT.pack(self._opened(file, node), _OPEN_FLAGS, 0)
+        file = await self._table.open_as(await self._table.walk(node), open_mode(flags))
+        return abi.OPEN_OUT.pack(self._table.opened(file, node), _OPEN_FLAGS, 0)
 
-    async def _opendir(self, node: Node[F], request: memoryview) -> bytes:
-        file = await self._open_as(await self._walk(node), OREAD)
-        return abi.OPEN_OUT.pack(self._opened(file, node), 0, 0)
+    async def _opendir(self, node: Node, request: memoryview) -> bytes:
+        file = await self._table.open_as(await self._table.walk(node), OREAD)
+        return abi.OPEN_OUT.pack(self._table.opened(file, node), 0, 0)
 
-    def _release(self, node: Node[F], request: memoryview) -> bytes:
+    def _release(self, node: Node, request: memoryview) -> bytes:
         fh, _, _, _ = abi.RELEASE_IN.unpack_from(request, abi.BODY)
-        handle = self._handle(fh)
-        del self._handles[fh], handle.node.handles[fh]
-        self._files.clunk(handle.file)
+        self._table.release(fh)
         return b""
 
-    def _read(self, node: Node[F], request: memoryview) -> Soon[Reply]:
+    def _read(self, node: Node, request: memoryview) -> Soon[Reply]:
         fh, offset, size, _, _, _, _ = abi.READ_IN.unpack_from(request, abi.BODY)
-        file = self._handle(fh).file
+        file = self._table.handle(fh).file
         data = self._files.read(file, size, offset)
         if 0 < file.iounit < size and not file.qid.type & ~QTTMP:
             return self._read_on(file, size, offset, data)
         return data
 
-    async def _read_on(self, file: F, size: int, offset: int, first: Soon[Reply]) -> Reply:
+    async def _read_on(self, file: File, size: int, offset: int, first: Soon[Reply]) -> Reply:
         """A read that takes several messages; one that is too short would mean the end of a plain file."""
         data: Reply = await settle(first)
         if not file.iounit <= len(data) < size:
@@ -582,11 +491,11 @@ class Session(Generic[F]):
             out += piece
         return out
 
-    def _write(self, node: Node[F], request: memoryview) -> Soon[bytes]:
+    def _write(self, node: Node, request: memoryview) -> Soon[bytes]:
         fh, offset, size, _, _, flags, _ = abi.WRITE_IN.unpack_from(request, abi.BODY)
         at = abi.BODY + abi.WRITE_IN.size
         data = memoryview(bytes(request[at : at + size]))
-        file = self._handle(fh).file
+        file = self._table.handle(fh).file
         if flags & os.O_APPEND and not file.qid.type & QTAPPEND:
             return self._append(file, data)
         written = self._files.write(file, data, offset)
@@ -595,15 +504,15 @@ class Session(Generic[F]):
     async def _written(self, written: Soon[int]) -> bytes:
         return abi.WRITE_OUT.pack(await settle(written), 0)
 
-    async def _append(self, file: F, data: memoryview) -> bytes:
+    async def _append(self, file: File, data: memoryview) -> bytes:
         """The kernel's idea of where the end is may be old."""
         d = await settle(self._files.stat(file))
         return await self._written(self._files.write(file, data, d.length))
 
-    async def _fsync(self, node: Node[F], request: memoryview) -> bytes:
+    async def _fsync(self, node: Node, request: memoryview) -> bytes:
         """A wstat that changes nothing asks for this (stat(5)); a server that refuses it has no disk."""
         fh, _, _ = abi.FSYNC_IN.unpack_from(request, abi.BODY)
-        file = self._handle(fh).file
+        file = self._table.handle(fh).file
         try:
             await settle(self._files.wstat(file, Dir.dont_touch()))
         except PermissionError:
@@ -612,12 +521,12 @@ class Session(Generic[F]):
 
     # --- directories ---------------------------------------------------------------------------
 
-    async def _readdir(self, node: Node[F], request: memoryview) -> bytes:
+    async def _readdir(self, node: Node, request: memoryview) -> bytes:
         """Entries from the one with the number ``offset`` on, of those that there were at the beginning."""
         fh, offset, size, _, _, _, _ = abi.READ_IN.unpack_from(request, abi.BODY)
-        handle = self._handle(fh)
+        handle = self._table.handle(fh)
         if handle.entries is None or offset == 0:
-            handle.entries = await self._list(handle)
+            handle.entries = self._entries(handle, await self._files.listing(handle.file))
         out = bytearray()
         for cookie, (ino, kind, name) in enumerate(handle.entries[offset:], offset + 1):
             if len(out) + abi.DIRENT.size + (len(name) + 7 & ~7) > size:
@@ -625,22 +534,19 @@ class Session(Generic[F]):
             out += abi.dirent(ino, cookie, kind, name)
         return bytes(out)
 
-    async def _list(self, handle: Handle[F]) -> list[tuple[int, int, bytes]]:
+    def _entries(self, handle: Handle, found: list[Entry]) -> list[tuple[int, int, bytes]]:
         """All of a directory. What a union has twice is seen once, and what has no possible name is not."""
-        above = self._nodes.get(handle.node.key[0], handle.node)
-        found = {b".": handle.file.qid, b"..": above.file.qid}
-        at = 0
-        while data := await settle(self._files.read(handle.file, LISTING, at)):
-            at += len(data)
-            for d in unpack_dirs(bytes(data)):
-                if d.name and "/" not in d.name and "\0" not in d.name:
-                    found.setdefault(d.name.encode("utf-8", "surrogateescape"), d.qid)
-        return [(inode(qid), file_type(qid), name) for name, qid in found.items()]
+        above = self._table.get(handle.node.key[0]) or handle.node
+        entries = {b".": (handle.node.inode, stat.S_IFDIR), b"..": (above.inode, stat.S_IFDIR)}
+        for name, ino, kind in found:
+            if name and "/" not in name and "\0" not in name:
+                entries.setdefault(name.encode("utf-8", "surrogateescape"), (ino, kind))
+        return [(ino, kind, name) for name, (ino, kind) in entries.items()]
 
 
-def _seconds(time: int) -> int:
-    """A time of Linux, 64 bits with a sign, as 9P can tell it: from 1970 to 2106."""
-    return min(max(time - (time >> 63 << 64), 0), 0xFFFFFFFE)  # one more would mean "as it is"
+def _time(seconds: float) -> tuple[int, int]:
+    """A time in seconds and nanoseconds."""
+    return divmod(round(seconds * attr.SECOND), attr.SECOND)
 
 
 _REQUESTS: dict[int, Callable[[Any, Any, memoryview], Any]] = {
@@ -657,8 +563,9 @@ _REQUESTS: dict[int, Callable[[Any, Any, memoryview], Any]] = {
     abi.RMDIR: Session._remove,
     abi.RENAME: Session._rename,
     abi.RENAME2: Session._rename2,
-    abi.LINK: Session._no_links,
-    abi.SYMLINK: Session._no_links,
+    abi.LINK: Session._link,
+    abi.SYMLINK: Session._symlink,
+    abi.READLINK: Session._readlink,
     abi.OPEN: Session._open,
     abi.OPENDIR: Session._opendir,
     abi.RELEASE: Session._release,
