@@ -8,7 +8,7 @@ at offset 0 starts again with the first member.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from nsh import errors
 from nsh.kern.chan import Chan, Key, settle
@@ -47,14 +47,11 @@ class Union:
             self._index += 1
         return b""
 
-    async def members(self) -> AsyncIterator[Chan]:
-        """The members, each open as long as it is looked at."""
+    async def after(self, member: Chan | None) -> Chan | None:
+        """The member behind ``member``, which is closed, or the first one; None behind the last one."""
         self._leave()
-        self._index = 0
-        while (member := await self._open()) is not None:
-            yield member
-            self._leave()
-            self._index += 1
+        self._index = 0 if member is None else self._index + 1
+        return await self._open()
 
     async def _open(self) -> Chan | None:
         """The member to read from, opened if it is not yet; None behind the last one."""

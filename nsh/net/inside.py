@@ -28,6 +28,7 @@ from nsh.dev.spawn import Start, run_as
 from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
 from nsh.net import enter as entering
 from nsh.net.fuse.mount import Place
+from nsh.net.fuse.owners import Owners
 from nsh.net.fuse.serve import Mounted
 from nsh.net.fuse.tree import Tree
 
@@ -148,14 +149,14 @@ class Room:
         if self._users == 0:
             self.close()
 
-    def serve(self, device: int) -> None:
+    def serve(self, device: int, owners: Owners) -> None:
         """Answer what the kernel asks for on ``device``, which is ours from now on."""
         if self not in self._rooms:
             os.close(device)
             return
         os.set_blocking(device, False)
         files = Tree(self._proc, self._proc.slash)
-        self._mounted = Mounted(self._proc, files, files.attach("", ""), device, _Elsewhere(), 0.0)
+        self._mounted = Mounted(self._proc, files, files.attach("", ""), device, _Elsewhere(), 0.0, owners=owners)
 
     def built(self, spaces: list[int]) -> None:
         """It can be entered."""
@@ -253,7 +254,7 @@ class Entry:
             match marshal.loads(message):
                 case ("fuse",):
                     self._spaces = fds[1:]
-                    self._room.serve(fds[0])
+                    self._room.serve(fds[0], Owners(alone=len(self._spaces) > 1))  # with a user name space
                 case ("built",):
                     self._room.built(self._spaces)
                 case ("refused", step, number):

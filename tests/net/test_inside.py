@@ -79,6 +79,107 @@ async def test_a_group_with_a_name_space_of_its_own_shows_it_to_its_programs() -
     assert await rc(text) == Result("a\nb\na\n", "", "")
 
 
+# --- the host's own files ----------------------------------------------------------------------
+
+
+MAKE = """mkdir -p a/b c .h; seq 5000 >a/f; ln a/f a/hard; ln -s f a/l; ln -s b a/ld; ln -s nowhere a/no; ln -s o a/o
+    mkfifo p; truncate -s 3M sparse; touch -d '2001-02-03 04:05:06.789012345' old; chmod 4751 a/f
+    mkdir -m 1777 sticky; mkdir -m 2755 setgid; mkdir big; cd big; seq 300 | xargs touch"""
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        "ls -lRn --time-style=full-iso .",
+        "ls -l --time-style=full-iso --time=ctime .",
+        "find . -printf '%p %y %Y %l %n %b %s %m %u %g %T@ %C@\\n'",
+        "find . -type l -o -links +1 -o -size +4 -o -perm /7000",
+        "du -a .",
+        "du -a --apparent-size .",
+        "df --output=size,itotal,target . | sed 's:/.*::'",
+        "stat -c '%N %F %t %T %o' . a/* p",
+        "readlink a/l a/no; cat a/no a/o",
+        "tar cf - . | tar tvf -",
+    ],
+)
+def test_they_look_as_they_do_outside(tmp_path: pathlib.Path, look: str) -> None:
+    subprocess.run(f"cd {tmp_path}; {MAKE}", shell=True, check=True)
+    script = f"cd {tmp_path}; {look}"
+    outside = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    inside = nsh("-c", f"os -n sh -c {quote(script)}")
+    assert inside.stdout.splitlines() == outside.stdout.splitlines()
+    assert inside.stderr == outside.stderr
+
+
+def test_their_inode_numbers_tell_them_apart_and_are_the_hosts_own(tmp_path: pathlib.Path) -> None:
+    subprocess.run(f"cd {tmp_path}; {MAKE}", shell=True, check=True)
+    inside = nsh("-c", f"os -n find {tmp_path} -printf '%i %p\\n'").stdout.splitlines()
+    seen = {path: int(number) for number, _, path in (line.partition(" ") for line in inside)}
+    real = {path: os.lstat(path).st_ino for path in seen}
+    assert len(seen) > 300
+    assert len(set(seen.values())) == len(set(real.values()))
+    if os.lstat("/").st_dev == tmp_path.stat().st_dev:
+        assert seen == real
+
+
+CHANGE = """umask 002; echo x >f; ln f g; ln -s f s; ln -s d sd; mkdir d; echo y >d/y
+    mkfifo p; (echo through >p &) ; cat p
+    chmod 4755 f; chmod 1777 d; mkdir -m 1777 st; install -m 2755 /bin/true inst
+    umask 0; touch open666; mkdir open777; (umask 077; mkdir priv; cd priv; umask 022; touch q; mkdir r)
+    touch -d '2001-02-03 04:05:06.789012345' t; touch -h -d '1969-02-03 04:05:06.5' s
+    mv d/y st/; mkdir m1 m2; mv m1 m2/; mv s m2/; mv sd sd2; echo z>z1; echo zz >z2; mv z1 z2; cat z2
+    cp -a f cpa; tar cf a.tar f g m2 st inst; mkdir x; tar xpf a.tar -C x; rm a.tar
+    touch 'a	b'; mv 'a	b' 'c	d'; mv d f; mv f d; mv -T st x; rmdir x; ln st hl; echo >f/x
+    ln -s st lnk; rm -r lnk; ls st
+    find . -printf '%p %y %m %n %U %G %s %l %T@\\n' | grep -e ' t ' -e '/s ' | sort
+    find . -printf '%p %y %m %n %U %G %s %l\\n' | sort"""
+
+
+def test_they_are_changed_as_they_are_outside(tmp_path: pathlib.Path) -> None:
+    for name in ("outside", "inside"):
+        (tmp_path / name).mkdir()
+    outside = subprocess.run(["sh", "-c", f"cd {tmp_path}/outside; {CHANGE}"], capture_output=True, text=True)
+    inside = nsh("-c", f"os -n sh -c {quote(f'cd {tmp_path}/inside; {CHANGE}')}")
+    assert inside.stdout.splitlines() == outside.stdout.splitlines()
+    assert inside.stderr == outside.stderr
+
+
+async def test_a_symbolic_link_leads_through_the_name_space(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "l").symlink_to(tmp_path / "d")
+    text = f"memfs /n/m; echo seen >/n/m/f; bind /n/m {tmp_path}/d; os -n cat {tmp_path}/l/f"
+    assert await rc(text) == Result("seen\n", "", "")
+
+
+async def test_a_link_that_is_bound_is_what_it_leads_to(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "f").touch()
+    (tmp_path / "l").symlink_to("d")
+    text = f"memfs /n/m; mkdir /n/m/d; bind {tmp_path}/l /n/m/d; os -n sh -c 'ls /n/m/d; test -L /n/m/d'"
+    assert await rc(text) == Result("f\n", "", "1")
+
+
+async def test_a_device_that_is_bound_is_read_by_us() -> None:
+    text = "memfs /n/m; touch /n/m/z; bind /dev/zero /n/m/z; os -n sh -c 'head -c 3 /n/m/z | od -An -tx1; test -f /n/m/z'"
+    assert await rc(text) == Result(" 00 00 00\n", "", "")
+
+
+async def test_a_socket_joins_its_programs(tmp_path: pathlib.Path) -> None:
+    script = f"""import socket as s; a, b = s.socket(s.AF_UNIX), s.socket(s.AF_UNIX)
+a.bind("{tmp_path}/s"); a.listen(); b.connect("{tmp_path}/s"); b.send(b"x"); print(a.accept()[0].recv(1))"""
+    assert await rc(f"os -n python3 -c {quote(script)}") == Result("b'x'\n", "", "")
+    assert (tmp_path / "s").is_socket()
+
+
+async def test_a_file_system_of_ours_tells_no_size() -> None:
+    assert (await rc("memfs /n/m; os -n df --output=size,avail,pcent /n/m")).out.split()[-3:] == [
+        "0",
+        "0",
+        "-",
+    ]
+    assert "-" not in (await rc("os -n df --output=size,pcent / | sed 1d")).out.split()
+
+
 # --- how it runs -------------------------------------------------------------------------------
 
 
@@ -129,6 +230,11 @@ async def test_many_at_once_share_one_room() -> None:
 async def test_an_editor_edits_what_is_mounted() -> None:
     text = "memfs /n/m; echo hello >/n/m/f; os -n vi -es -c s/hello/goodbye/ -c wq /n/m/f; cat /n/m/f"
     assert (await rc(text)).out == "goodbye\n"
+
+
+def quote(text: str) -> str:
+    """``text`` as a word of rc."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 # --- a shell of its own ------------------------------------------------------------------------
@@ -206,9 +312,10 @@ def test_an_ordinary_user_has_it_too() -> None:
     text = """memfs /n/m; os -n sh -c 'echo $(id -u) >/n/m/f; exit 3'; echo $status; os -n cat /n/m/f
         os -n cat /n/m/f | os -n tr 0-9 a-j; os -n stat -c %u /n/m/f
         os -n sh -c 'test -w /etc/passwd || echo no'
-        memfs /n/o; bind /n/o /usr/local; echo y >/n/o/z; os -n cat /usr/local/z"""
+        memfs /n/o; bind /n/o /usr/local; echo y >/n/o/z; os -n cat /usr/local/z
+        os -n sh -c 'cd $(mktemp -d); ln -s a b; mkfifo p; chmod 1700 .; stat -c %h%a . | grep -c 700; readlink b; rm -r $PWD'"""
     argv = ordinary(python(), "-m", "nsh", "-c", text)
     done = subprocess.run(argv, env=environment(), cwd="/", capture_output=True, text=True)
     uid = str(os.geteuid() or 1000)
     shown = "".join(chr(ord("a") + int(digit)) for digit in uid)
-    assert (done.stdout.split(), done.stderr) == (["3", uid, shown, uid, "no", "y"], "")
+    assert (done.stdout.split(), done.stderr) == (["3", uid, shown, uid, "no", "y", "1", "a"], "")

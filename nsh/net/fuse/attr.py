@@ -34,8 +34,8 @@ class Numbers(Protocol):
     def numbers(self, d: Dir) -> tuple[int, int]:
         """The uid and the gid."""
 
-    def mapped(self, uid: int, gid: int) -> tuple[int, int]:
-        """These, as the user name space has them."""
+    def seen(self, uid: int, gid: int, mode: int) -> tuple[int, int]:
+        """The same for the numbers that the host has."""
 
     def group(self, gid: int) -> str:
         """The name of a group."""
@@ -66,7 +66,7 @@ def _of_host(number: int, s: os.stat_result, owners: Numbers) -> bytes:
     return abi.ATTR.pack(
         *(number, s.st_size, s.st_blocks, *(seconds & _M64 for seconds, _ in times)),
         *(rest for _, rest in times),
-        *(s.st_mode, s.st_nlink, *owners.mapped(s.st_uid, s.st_gid)),
+        *(s.st_mode, s.st_nlink, *owners.seen(s.st_uid, s.st_gid, s.st_mode)),
         *(abi.device_out(s.st_rdev), s.st_blksize, 0),
     )
 
@@ -74,9 +74,9 @@ def _of_host(number: int, s: os.stat_result, owners: Numbers) -> bytes:
 def keepable(mode: int) -> int:
     """The permissions in a mode, which has the type bits, too. Errors: EPERM if 9P cannot keep it.
 
-    9P has no set-id and sticky bits, and who asks for one should not think that it is there. But what is
-    made in a directory gets the directory's group in any case (open(5)), so set-group-ID is granted there,
-    though not shown; and what a bit does not mean anything for, may lose it.
+    9P has no set-id and sticky bits, and who asks for one should not think that it is there. But it is a
+    rule that what is made in a directory gets the directory's group (open(5)), so set-group-ID is granted
+    there, though not shown; and what a bit does not mean anything for, may lose it.
     """
     if mode & (stat.S_ISVTX if stat.S_ISDIR(mode) else stat.S_ISUID | stat.S_ISGID):
         raise OSError(EPERM, os.strerror(EPERM))

@@ -9,18 +9,25 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import stat
 
 from nsh.p9.stat import Dir
 
 
 class Owners:
-    """The numbers of the owners of files, as this process may see them."""
+    """The numbers of the owners of files, as they may be seen where the files are.
 
-    def __init__(self) -> None:
+    ``alone``: that is a user name space which has nobody but this user. Linux does not let him change there
+    what is nobody's; so a file of others that he may be able to write is shown as his, and his own as of his
+    own group.
+    """
+
+    def __init__(self, alone: bool = False) -> None:
+        self._alone = alone
         self._me, self._mine = os.getuid(), os.getgid()
         self._uids, self._gids = _mapped("uid"), _mapped("gid")
         self._known: dict[tuple[str, str], tuple[int, int]] = {}
-        self._mapped: dict[tuple[int, int], tuple[int, int]] = {}
+        self._seen: dict[tuple[int, int, int], tuple[int, int]] = {}
 
     def numbers(self, d: Dir) -> tuple[int, int]:
         """The uid and the gid of a file."""
@@ -28,32 +35,32 @@ class Owners:
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = (self._uid(d.uid), self._gid(d.gid))
-        return found
+        return self.seen(*found, d.mode)
 
     def _uid(self, name: str) -> int:
         try:
-            uid = int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+            return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
         except (KeyError, ValueError):
             return self._me
-        return self.mapped(uid, self._mine)[0]
 
     def _gid(self, name: str) -> int:
         try:
-            gid = int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
+            return int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
         except (KeyError, ValueError):
             return self._mine
-        return self.mapped(self._me, gid)[1]
 
-    def mapped(self, uid: int, gid: int) -> tuple[int, int]:
-        """The numbers that the host has for the owners of a file, as the user name space has them."""
-        key = (uid, gid)
-        found = self._mapped.get(key)
+    def seen(self, uid: int, gid: int, mode: int) -> tuple[int, int]:
+        """How the owners of a file of this mode are shown that have these numbers on the host."""
+        key = (uid, gid, 0 if stat.S_ISLNK(mode) else mode & 0o022)
+        found = self._seen.get(key)
         if found is None:
-            found = self._mapped[key] = (
-                uid if _within(uid, self._uids) else self._me,
-                gid if _within(gid, self._gids) else self._mine,
-            )
+            found = self._seen[key] = self._shown(*key)
         return found
+
+    def _shown(self, uid: int, gid: int, writable: int) -> tuple[int, int]:
+        if self._alone:
+            return (self._me, self._mine) if writable or uid == self._me else (uid, gid)
+        return uid if _within(uid, self._uids) else self._me, gid if _within(gid, self._gids) else self._mine
 
     def group(self, gid: int) -> str:
         """What a group is called."""

@@ -42,6 +42,7 @@ class Mounted:
         place: Place,
         timeout: float,
         trust: float = 0.0,
+        owners: Owners | None = None,
     ) -> None:
         self.proc = proc
         self.where = place.path
@@ -52,7 +53,7 @@ class Mounted:
         self._gone = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._undo: list[Callable[[], None]] = []
-        self._session = Session(files, root, start, self._send, Owners(), timeout, trust)
+        self._session = Session(files, root, start, self._send, owners or Owners(), timeout, trust)
         self._loop.add_reader(fd, self._readable)
 
     def undo_at_end(self, undo: Callable[[], None]) -> None:

@@ -8,13 +8,14 @@ link to another place than the one that was bound, and would not let us serve a 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from errno import EPERM, EXDEV
 
 from nsh.kern.chan import Chan, Maybe, settle, soon
 from nsh.kern.export import Export, File
-from nsh.kern.namec import creating_member
+from nsh.kern.namec import create_in, creating_member
 from nsh.kern.native import Change, Entry, Known, Native
 from nsh.p9.const import QTDIR
 from nsh.p9.files import Soon
@@ -58,11 +59,10 @@ class Tree(Export):
         if c.union is None:
             return await self._list(c)
         found: list[Entry] = []
-        async for member in c.union.members():
-            try:
+        member = None
+        while (member := await c.union.after(member)) is not None:
+            with contextlib.suppress(OSError):  # as a union is read
                 found += await self._list(member)
-            except OSError:
-                continue  # as a union is read
         return found
 
     async def _list(self, c: Chan) -> list[Entry]:
@@ -78,13 +78,22 @@ class Tree(Export):
         return found
 
     def statvfs(self, f: File) -> Soon[os.statvfs_result | None]:
-        """The file system of the host that a file is on, if it is."""
-        c = self._seen(f)
-        return None if c.dev.native is None else soon(c.dev.native.statvfs(c))
+        """The file system of the host that a file is on, or the first member of a union that is on one."""
+        head = self._proc.pgrp.find(f.chan)
+        for c in (f.chan,) if head is None else (m.to for m in head.mounts):
+            if c.dev.native is not None:
+                return soon(c.dev.native.statvfs(c))
+        return None
 
     def is_native(self, directory: File) -> bool:
         """Will a file that is made there be the host's? Errors: `Enocreate`."""
         return self._making(directory).dev.native is not None
+
+    async def create(self, f: File, name: str, perm: int, mode: int) -> File:
+        """open(5); a file of the host may have any name that Linux allows."""
+        if not self.is_native(f):
+            return await super().create(f, name, perm, mode)
+        return self._file(await create_in(f.chan, self._proc.pgrp, name, mode, perm))
 
     def readlink(self, f: File) -> Soon[str]:
         """What a symbolic link says."""
