@@ -176,8 +176,7 @@ class Link:
                 self._undo(message, reply)
             else:
                 answer.set_result(reply)
-        if late := self.client.take():
-            self._stream.write(late)
+        self._linger()
 
     def lost(self, reason: Exception | None) -> None:
         """The connection is gone: everybody who waits is told, once."""
@@ -250,7 +249,12 @@ class Link:
         if self._fids == 0:
             self.push()
             self.idle()
-        elif not self._lingering:
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """What is to be sent, and is all Tclunks, is sent soon."""
+        if self.client.ready and not self._lingering:
             self._lingering = True
             self._loop.call_later(LINGER, self._leave)
 

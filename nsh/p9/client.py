@@ -95,6 +95,11 @@ class Client:
         """
         return self._send(message, reported=True)
 
+    @property
+    def ready(self) -> bool:
+        """Would `take` return something?"""
+        return bool(self._out)
+
     def take(self) -> list[Buffer]:
         """What is to be written to the connection now; asked a second time, nothing."""
         out, self._out = self._out, []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -201,6 +201,27 @@ async def test_files_that_nobody_holds_are_clunked() -> None:
         assert await content(p, "/mnt/h/d/f") == "f"
     await quiet()
     assert len(host.servers[0]._session._fids) == 1
+    await stop(p, host)
+
+
+async def test_a_clunk_travels_with_another_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nsh.dev.mntlink.LINGER", 1000)
+    host = await Host.start(await world("d/", "d/f"))
+    p = await mounted(host)
+    stream, sent = link(p)._stream, []
+
+    def write(parts: Sequence[bytes | memoryview]) -> None:
+        sent.append(b"".join(parts))
+        type(stream).write(stream, parts)
+
+    monkeypatch.setattr(stream, "write", write)
+    for _ in range(3):
+        p.close(await p.open("/mnt/h/d/f", OREAD))
+    messages = [[type(msg.decode(frame)) for frame in Framer().feed(data)] for data in sent]
+    together = [kinds for kinds in messages if msg.Tclunk in kinds]
+    assert len(together) > 1
+    assert [msg.Tclunk] not in together
+    monkeypatch.undo()
     await stop(p, host)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.mounts import apart, mounted, shell
+from tests.fuse.mounts import apart, mounted, ninepfuse, server, shell
 
 pytestmark = [pytest.mark.requires("/dev/fuse", "fusermount3"), pytest.mark.limit(60)]
 
@@ -87,23 +87,67 @@ async def test_rsync(tmp_path: Path) -> None:
         assert await shell(script, tmp_path) == ""
 
 
+TREE = """mkdir -p a/b c big; seq 5000 >a/f; cp a/f a/b/g; : >c/e; echo x >'c/with blank'; chmod 600 a/f
+    (cd big; seq 50 | xargs touch)"""
+
+
 async def test_a_tree_of_the_host_looks_like_itself(tmp_path: Path) -> None:
-    """But a link count is not told by 9P."""
+    """If no 9P lies between; tests/net/test_inside.py looks more closely."""
     where, tree = tmp_path / "m", tmp_path / "tree"
     where.mkdir()
-    script = "mkdir -p a/b c; seq 5000 >a/f; cp a/f a/b/g; : >c/e; echo x >'c/with blank'; chmod 600 a/f"
     tree.mkdir()
-    await shell(f"cd {tree}; {script}", where)
+    await shell(f"cd {tree}; {TREE}; ln -s a link; mkfifo c/fifo; chmod 1777 c", where)
     look = """
-        find . | sort; find . -type f -size +1k -printf '%p %s %m %u %g %T@\\n' | sed 's/[.][0-9]*$//' | sort
-        du -a --apparent-size a/f a/b/g c/e; du a/f a/b/g; grep -rc 77 .
-        ls -lR --time-style=+%s | grep ^- | sort"""
+        find . -printf '%p %y %s %b %n %m %u %g %T@ %C@\\n' | sort
+        du -a; du -a --apparent-size; ls -lR --time-style=full-iso; df --output=size . | tail -1"""
     async with mounted(where, f"#U{tree}"):
         assert await shell(f"cd $M; {look}", where) == await shell(f"cd $M; {look}", tree)
         assert (await shell("df --output=fstype,source $M | tail -1", where)).split() == [
             "fuse.9pfuse",
             "9pfuse",
         ]
+
+
+async def test_a_tree_of_the_host_that_is_exported_looks_as_far_as_9p_can_tell(tmp_path: Path) -> None:
+    where, tree = tmp_path / "m", tmp_path / "tree"
+    where.mkdir()
+    tree.mkdir()
+    await shell(f"cd {tree}; {TREE}; truncate -s 1M c/sparse", where)
+    look = """
+        find . -printf '%p %y %m %u %g\\n' | sort; find . -type f -printf '%p %s %n\\n' | sort
+        find . -size 0 -type f | sort; find . -empty | sort; du -a a/f a/b/g c/e; du -a --apparent-size c/sparse
+        find . -printf '%p %T@\\n' | sed 's/[.][0-9]*$//' | sort; ls -R; grep -rc 77 a big"""
+    with server("", str(tree)) as (address, _), ninepfuse(address, where):
+        assert await shell(f"cd $M; {look}", where) == await shell(f"cd $M; {look}", tree)
+        told = await shell(
+            "cd $M; stat -c '%s %b %h' a c/sparse; du -s --apparent-size big; ls -s | head -1", where
+        )
+        assert told.split("\n") == ["4096 8 1", f"{1 << 20} {1 << 11} 1", "4\tbig", "total 12", ""]
+
+
+async def test_what_is_not_known_of_a_file_system_is_not_made_up(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        words = (await shell("df $M | tail -1; stat -f -c '%b %f %a %c %d %l' $M", tmp_path)).split()
+        assert words[1:5] == ["0", "0", "0", "-"]
+        assert words[6:] == ["0", "0", "0", "0", "0", "255"]
+
+
+async def test_bits_that_9p_cannot_keep_are_refused(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        script = """
+            cd $M; touch f; mkdir d; chmod u+s f; chmod 2755 f; chmod +t d; mkdir -m 1777 e; install -m 4755 f g
+            chmod +t f; chmod g+s d; mkdir -m 2775 s; stat -c '%n %a' f d s; ls -d e"""
+        told = (await shell(script, tmp_path)).splitlines()
+        assert [line.rpartition(": ")[2] for line in told[:5]] == ["Operation not permitted"] * 5
+        assert told[5:8] == ["f 644", "d 755", "s 775"]
+        assert "cannot access 'e'" in told[8]
+
+
+@pytest.mark.requires("git")
+async def test_git_shares_a_repository(tmp_path: Path) -> None:
+    async with mounted(tmp_path):
+        script = "umask 077; cd $M; git init -q --shared r; stat -c %A r/.git/objects"
+        assert await shell(script, tmp_path) == "drwxrwx---\n"
 
 
 async def test_mapped_files(tmp_path: Path) -> None:
