@@ -310,7 +310,7 @@ async def announce(system: System, text: str) -> Listener:
     _prepare()
     try:
         if a.net == "unix":
-            return _announce_unix(system, a)
+            return announce_unix(system, a.host)
         number = port(a)
         if system.ndb is not None:
             return _announce_in_ndb(system, system.ndb, a, number)
@@ -369,9 +369,11 @@ def _bound(family: int, where: object, both: bool = False) -> socket.socket:
     return sock
 
 
-def _announce_unix(system: System, a: Address) -> Listener:
-    """A socket that only its owner can connect to; one that a dead server left is replaced."""
-    path = a.host
+def announce_unix(system: System, path: str) -> Listener:
+    """A socket that only its owner can connect to; one that a dead server left is replaced.
+
+    Errors: the host's.
+    """
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -384,7 +386,7 @@ def _announce_unix(system: System, a: Address) -> Listener:
     except BaseException:
         sock.close()
         raise
-    return Listener(system, sock, a, lambda: _remove_socket(path, made))
+    return Listener(system, sock, Address("unix", path, ""), lambda: _remove_socket(path, made))
 
 
 def _remove_stale(path: str) -> None:

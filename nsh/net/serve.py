@@ -34,17 +34,20 @@ class Server:
     """One client of the tree below ``root``, as ``p`` sees it, over ``stream``.
 
     It is served from the start; `wait` for the end, or `close`. The client acts as `proc`, a fork of
-    ``p`` that leads what belongs to the connection and exits with it.
+    ``p`` that leads what belongs to the connection and exits with it. ``export``: says what its requests
+    mean.
     """
 
-    def __init__(self, p: Proc, root: Chan, stream: Stream) -> None:
+    def __init__(
+        self, p: Proc, root: Chan, stream: Stream, export: Callable[[Proc, Chan], Export] = Export
+    ) -> None:
         self.proc = p.fork(RFNOTEG | RFCFDG)
         self.proc.args = ["export", str(root.path), stream.address]
         self._stream = stream
         self._gone = asyncio.Event()
         self._catching: asyncio.Task[None] | None = None
         self._forget = p.leader.atexit(self.close)
-        files: Any = Export(self.proc, root)  # what its members return is a value or a coroutine
+        files: Any = export(self.proc, root)  # what its members return is a value or a coroutine
         self._session: Session[File] = Session(files, start, self._send)
         stream.start(self)
 
