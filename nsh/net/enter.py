@@ -1,14 +1,16 @@
-"""From a fresh process to a host program whose file tree is the name space: what runs in between.
+"""From a fresh process to a host program that sees files of ours: what runs in between.
 
 This is a program of its own. `nsh.net.inside` starts it, in the place of the host program, as
 ``python -I -S enter.py JOB TALK [SPACE ...]``, and it becomes that program in the end: it must be there in
 milliseconds, and imports nothing of nsh. The arguments are descriptors: JOB is a file with what is to be
-done (a `Job`, by marshal), TALK a socket to nsh, and each SPACE a name space of Linux to enter. Without any
-SPACE new ones are made, with a FUSE file system as the root, whose other end is sent to nsh.
+done (PLACE, BINDS, DIRECTORY, PROGRAM, ARGV, ENVIRON, by marshal), TALK a socket to nsh, and each SPACE a
+name space of Linux to enter. Without any SPACE new ones are made, with a FUSE file system at PLACE, whose
+other end is sent to nsh; at ``/`` it is the root, with BINDS of the host's own on it.
 
 The messages on TALK, each a tuple by marshal: ``("fuse",)`` with the descriptors of /dev/fuse, of the mount
 name space and perhaps of the user name space; ``("built",)`` when others may enter these; ``("refused",
-STEP, ERRNO)``; ``("exec",)``; and, if that failed, ``("failed", ERRNO)``.
+STEP, ERRNO)``; ``("exec",)``; and, if that failed, ``("failed", ERRNO)``. Without a PROGRAM it ends when
+all is built.
 """
 
 from __future__ import annotations
@@ -46,18 +48,20 @@ def main(job: int, talk: int, *spaces: int) -> NoReturn:
     for fd in (job, talk, *spaces):
         os.set_inheritable(fd, False)
     with open(job, "rb") as file:
-        binds, directory, program, argv, environ = marshal.load(file)
+        place, binds, directory, program, argv, environ = marshal.load(file)
     nowhere = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     socket = _socket.socket(fileno=talk)
     try:
         if spaces:
             _enter(spaces)
         else:
-            _build(socket, binds)
+            _build(socket, os.fsdecode(place), binds)
             _tell(socket, "built")
     except Refused as e:
         _tell(socket, "refused", *e.args)
         os._exit(1)
+    if not program:
+        os._exit(0)
     try:
         os.chdir(directory)
     except OSError:
@@ -105,8 +109,8 @@ def _enter(spaces: Sequence[int]) -> None:
         _check(_libc.setns(fd, 0), "setns")
 
 
-def _build(socket: _socket.socket, binds: list[tuple[bytes, bytes]]) -> None:
-    """Be in a mount name space in which what nsh serves is the root, with ``binds`` of the host's own."""
+def _build(socket: _socket.socket, place: str, binds: list[tuple[bytes, bytes]]) -> None:
+    """Be in a mount name space in which what nsh serves is at ``place``."""
     user = _unshare()
     try:
         device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)  # in the user name space that is to mount it
@@ -114,12 +118,19 @@ def _build(socket: _socket.socket, binds: list[tuple[bytes, bytes]]) -> None:
         raise Refused("/dev/fuse", e.errno) from None
     _mount("none", "/", "", MS_REC | MS_PRIVATE, "")
     options = f"fd={device},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()}"
-    _mount("nsh", ROOT, "fuse.nsh", MS_NOSUID, options)  # with a user name space it has no devices, either
+    # with a user name space it has no devices, either
+    _mount("nsh", ROOT if place == "/" else place, "fuse.nsh", MS_NOSUID, options)
     names = ["user", "mnt"] if user else ["mnt"]
     spaces = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in names]
     _tell(socket, "fuse", fds=[device, *spaces])
     for fd in (device, *spaces):
         os.close(fd)  # the file system is to end with nsh
+    if place == "/":
+        _change_root(binds)
+
+
+def _change_root(binds: list[tuple[bytes, bytes]]) -> None:
+    """Let what is mounted at ROOT be the root, with ``binds`` of the host's own."""
     for source, name in binds:
         try:
             _mount(os.fsdecode(source), ROOT + os.fsdecode(name), "", MS_BIND | MS_REC, "")

@@ -27,7 +27,7 @@ from nsh.dev.hostview import HostView, Shortcut, host_view, shortcuts
 from nsh.dev.spawn import Start, run_as
 from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
 from nsh.net import enter as entering
-from nsh.net.fuse.mount import Place
+from nsh.net.fuse.mount import Elsewhere
 from nsh.net.fuse.owners import Owners
 from nsh.net.fuse.serve import Mounted
 from nsh.net.fuse.tree import Tree
@@ -72,7 +72,7 @@ async def enter(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, byt
     room = await _room(p)
     try:
         binds = [(os.fsencode(source), os.fsencode(name)) for source, name in room.shortcuts]
-        job = marshal.dumps((binds, directory, os.fsencode(path), words, dict(environ)))
+        job = marshal.dumps((b"/", binds, directory, os.fsencode(path), words, dict(environ)))
         return Entry(room, job)
     except BaseException:
         room.leave()
@@ -94,16 +94,6 @@ async def _room(p: Proc) -> Room:
     room = Room(p, view, wanted, rooms)
     rooms.append(room)
     return room
-
-
-class _Elsewhere(Place):
-    """The place of a file system that is mounted where we cannot see it, and that ends with its programs."""
-
-    def __init__(self) -> None:
-        super().__init__("", "", "")
-
-    def is_mounted(self) -> bool:
-        return False
 
 
 class Room:
@@ -156,7 +146,7 @@ class Room:
             return
         os.set_blocking(device, False)
         files = Tree(self._proc, self._proc.slash)
-        self._mounted = Mounted(self._proc, files, files.attach("", ""), device, _Elsewhere(), 0.0, owners=owners)
+        self._mounted = Mounted(self._proc, files, files.attach("", ""), device, Elsewhere(), 0.0, owners=owners)
 
     def built(self, spaces: list[int]) -> None:
         """It can be entered."""
@@ -258,12 +248,12 @@ class Entry:
                 case ("built",):
                     self._room.built(self._spaces)
                 case ("refused", step, number):
-                    self.error = _refusal(step, os.strerror(number))
+                    self.error = refusal(step, os.strerror(number))
                 case ("failed", number):
                     self.error = errors.from_os(OSError(number, os.strerror(number)))
 
 
-def _refusal(step: str, why: str) -> Refused:
+def refusal(step: str, why: str) -> Refused:
     """The error for a step of building that the kernel does not allow."""
     if step == "unshare":
         return Refused(f"user name spaces are not allowed here: {why}")

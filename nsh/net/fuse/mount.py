@@ -50,6 +50,16 @@ class Place:
             _libc().umount2(os.fsencode(self.path), _MNT_DETACH | _UMOUNT_NOFOLLOW)
 
 
+class Elsewhere(Place):
+    """The place of a file system that is mounted where we cannot see it, and that ends with its programs."""
+
+    def __init__(self) -> None:
+        super().__init__("", "", "")
+
+    def is_mounted(self) -> bool:
+        return False
+
+
 def attach(where: str, directory: bool, source: str, allow_other: bool) -> tuple[int, Place]:
     """Mount at ``where``; returns the descriptor on which the kernel asks, and the place.
 
