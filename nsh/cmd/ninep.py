@@ -33,8 +33,8 @@ possible cmds:
 	ls [-ldn] [name...]
 	create name...
 	rm name...
-without -a, name elem/path means /path on server unix!$ns/elem,
-and a first arg with a ! in it is the address"""
+a first arg with a ! in it is the address, too; without any it is $TASK_ADDR;
+without that name elem/path means /path on server unix!$ns/elem"""
 
 READSIZE = 8192
 """Bytes of standard input that go into one write."""
@@ -54,6 +54,8 @@ async def main(p: Proc, argv: list[str]) -> str:
     servers = Servers(p, options)
     if "a" not in options and own.args and "!" in own.args[0].partition("/")[0]:
         servers.address = _complete(own.args.pop(0))
+    elif not servers.address and (task := p.egrp.get("TASK_ADDR")):
+        servers.address = os.fsdecode(task)  # we are in a task of taskfs(3): its session
     if len(own.args) < least or (most and len(own.args) > most):
         raise Usage(USAGE)
     try:
