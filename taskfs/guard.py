@@ -2,8 +2,8 @@
 
 A process that is killed with SIGKILL cannot clean up, and what comes of a task may be anywhere. So the tasks
 of an nsh are children of its keeper (`taskfs.keeper`), which ends all that is left of them when nsh is gone,
-however that happens. Here is nsh's end of the socket between the two: what is asked, and who is told what
-is answered.
+however that happens, and removes the files that nsh has made for them. Here is nsh's end of the socket
+between the two: what is asked, and who is told what is answered.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ LINGER = 10.0
 """Seconds that the helper stays for the next task; it takes longer to start than most tasks do."""
 
 _KEEPER = os.path.join(os.path.dirname(__file__), "keeper.py")
+PATHMAX = 64
+"""Bytes of a directory's name with which the sockets in it can still be named (unix(7))."""
 _MESSAGE = 4096
 """More bytes than a message has."""
 
@@ -32,7 +34,7 @@ _MESSAGE = 4096
 class Job(NamedTuple):
     """A command, to be run in a directory and an environment, with a priority lower by ``nice``; ``slow``:
     one may have to wait for the program or the directory; ``files``: its descriptors, by number, each one
-    of ours.
+    of ours; ``spaces``: those of name spaces of Linux that it is to enter, in that order.
     """
 
     argv: Sequence[str]
@@ -41,6 +43,7 @@ class Job(NamedTuple):
     nice: int = 0
     slow: bool = False
     files: Mapping[int, int] = {}
+    spaces: Sequence[int] = ()
 
 
 class NoDirectory(OSError):
@@ -71,6 +74,7 @@ class Guard:
     def __init__(self) -> None:
         self._wanted = False
         self._helper: Helper | None = None
+        self._directory = ""
         self._last = 0
         self._watchers: dict[int, Watcher] = {}
         self._starting: dict[int, asyncio.Future[None]] = {}
@@ -78,23 +82,23 @@ class Guard:
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self, watcher: Watcher, job: Job) -> None:
-        """Start a task. The descriptors are the guard's from now on.
+        """Start a task. The descriptors of its files are the guard's from now on.
 
         Errors: `NoDirectory`, OSError. Cancelled: it is ended, and `Watcher.gone` is called then.
         """
-        self._wanted = True
-        self._stop_timer()
+        spaces: list[int] = []
         try:
-            helper = self._helper = self._helper or Helper(self._hear, self._lost)
+            helper = self._have_helper()
+            spaces += map(os.dup, job.spaces)
             file = _memorized(job)
         except BaseException:
-            for fd in job.files.values():
+            for fd in (*job.files.values(), *spaces):
                 os.close(fd)
             raise
         self._last = number = watcher.number = self._last + 1
         self._watchers[number] = watcher
         starting = self._starting[number] = asyncio.get_running_loop().create_future()
-        helper.send(("start", number), [file, *job.files.values()])
+        helper.send(("start", number), [file, *job.files.values(), *spaces])
         try:
             await starting
         except asyncio.CancelledError:
@@ -102,6 +106,29 @@ class Guard:
             raise
         finally:
             self._starting.pop(number, None)
+
+    def directory(self) -> str:
+        """A directory of the host that nobody else may enter; it is there as long as the helper.
+
+        Errors: OSError.
+        """
+        helper = self._have_helper()
+        if not self._directory:
+            self._directory = _private()
+            self._tell_directory(helper)
+        return self._directory
+
+    def _have_helper(self) -> Helper:
+        self._wanted = True
+        self._stop_timer()
+        if self._helper is None:
+            self._helper = Helper(self._hear, self._lost)
+            if self._directory:
+                self._tell_directory(self._helper)
+        return self._helper
+
+    def _tell_directory(self, helper: Helper) -> None:
+        helper.send(("directory", os.fsencode(self._directory)), [])
 
     def signal(self, number: int, which: int) -> None:
         """Send a signal to the process group of a task, as long as its process runs."""
@@ -145,6 +172,14 @@ class Guard:
             if not self._wanted and self._helper is not None:
                 self._helper.close()
                 self._helper = None
+                self._remove_directory()
+
+    def _remove_directory(self) -> None:
+        if self._directory:
+            import shutil
+
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = ""
 
     # --- what the helper says ------------------------------------------------------------------
 
@@ -189,7 +224,8 @@ class Guard:
 def _memorized(job: Job) -> int:
     """A file with what the keeper is to do. Errors: OSError."""
     argv = [os.fsencode(word) for word in job.argv]
-    what = (argv, os.fsencode(job.directory), dict(job.environ), job.nice, job.slow, list(job.files))
+    files, spaces = list(job.files), len(job.spaces)
+    what = (argv, os.fsencode(job.directory), dict(job.environ), job.nice, job.slow, files, spaces)
     fd = os.memfd_create("job")
     try:
         os.pwrite(fd, marshal.dumps(what), 0)
@@ -223,7 +259,7 @@ class Helper:
         self._queue: deque[tuple[bytes, list[int]]] = deque()
         self._loop.add_reader(ours, self._readable)
 
-    def send(self, message: tuple[str | float, ...], fds: list[int]) -> None:
+    def send(self, message: tuple[str | float | bytes, ...], fds: list[int]) -> None:
         """Send a message, with descriptors, which are closed here then."""
         self._queue.append((marshal.dumps(message), fds))
         if len(self._queue) == 1:
@@ -268,6 +304,18 @@ class Helper:
         self._queue.clear()
         self._socket.close()
         _leave_behind(self.pid)
+
+
+def _private() -> str:
+    """Make a directory of our own, where programs of this user keep such things if there is a place."""
+    import tempfile
+
+    where = os.environ.get("XDG_RUNTIME_DIR", "")
+    if not os.access(where, os.W_OK | os.X_OK):
+        where = tempfile.gettempdir()
+    if len(os.fsencode(where)) > PATHMAX:
+        where = "/tmp"
+    return tempfile.mkdtemp(prefix="nsh.", dir=where)
 
 
 _left_behind: list[int] = []

@@ -11,9 +11,11 @@ Whose task an adopted process belongs to is told by a mark, see `Keeper._mark`.
 
 The messages are tuples, by marshal. From nsh:
 
-* ``("start", SERIAL)``, with the descriptors of a job (`Keeper._spawn`) and of the task's files;
+* ``("start", SERIAL)``, with the descriptors of a job (`Job`), of the task's files, and of the name spaces of
+  Linux that it is to enter, if any;
 * ``("signal", SERIAL, NUMBER)``, to the process group of a task;
-* ``("end", SERIAL, GRACE)``: SIGTERM to what is left of a task now, and SIGKILL in GRACE seconds.
+* ``("end", SERIAL, GRACE)``: SIGTERM to what is left of a task now, and SIGKILL in GRACE seconds;
+* ``("directory", PATH)``: what is to be removed, with what is in it, when nsh is gone.
 
 To nsh:
 
@@ -57,6 +59,9 @@ _RESET = (*_IGNORED, signal.SIGPIPE, signal.SIGXFSZ)
 """Signals about which this program, or Python, does what a task must not inherit."""
 
 
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
 class Task:
     """A task, from its start until nothing is left of it.
 
@@ -88,6 +93,7 @@ class Keeper:
         self._beyond: set[int] = set()  # processes that have become another user's
         self._changed = False
         self._poll = select.poll()
+        self._directory = b""
         self._starting: dict[int, Task] = {}  # by the pipe that ends when they have become the program
         self._marks = int.from_bytes(os.urandom(4), "big") << 31
 
@@ -106,6 +112,7 @@ class Keeper:
                 over = True
                 poll.unregister(talk)
                 self._end_all()
+                self._remove_directory()
             for fd, _ in events:
                 if fd in self._starting:
                     self._begun(self._starting[fd])
@@ -141,6 +148,8 @@ class Keeper:
                     self._signal(self._tasks[serial].pid, number)
                 case ("end", serial, grace) if serial in self._tasks:
                     self._end(self._tasks[serial], grace)
+                case ("directory", path):
+                    self._directory = path
 
     def _signal(self, group: int, number: int) -> None:
         if group:
@@ -183,12 +192,17 @@ class Keeper:
             raise OSError(errno.EMFILE, "")
         with open(fds[0], "rb", closefd=False) as file:
             job = Job(*marshal.load(file))
-        if len(fds) <= len(job.numbers):  # the kernel drops those for which there is no room here
+        if (
+            len(fds) <= len(job.numbers) + job.spaces
+        ):  # the kernel drops those for which there is no room here
             raise OSError(errno.EMFILE, "")
         self._mark(serial)
         with _above(max(job.numbers), fds[1:]) as sources:
-            files = list(zip(sources, job.numbers, strict=True))
-            return _fork(job, files) if job.nice or job.slow else (_posix_spawn(job, files), None)
+            files = list(zip(sources, job.numbers, strict=False))
+            spaces = sources[len(files) :]
+            if job.nice or job.slow or spaces:
+                return _fork(job, files, spaces)
+            return _posix_spawn(job, files), None
 
     def _begun(self, task: Task) -> None:
         """A process that was forked has become the program, or has failed to."""
@@ -237,6 +251,16 @@ class Keeper:
         for task in self._tasks.values():
             if task.deadline is None:
                 self._end(task, GRACE)
+
+    def _remove_directory(self) -> None:
+        """nsh is gone: remove the sockets and the empty directories in its own."""
+        if not self._directory:
+            return
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self._directory):
+                path = os.path.join(self._directory, name)
+                (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+            os.rmdir(self._directory)
 
     def _reap(self) -> None:
         """See to the children that have died."""
@@ -310,8 +334,8 @@ class NoDirectory(OSError):
 
 class Job:
     """What to run: the words of the command, the directory, the environment, by how much the priority is to
-    be lower, whether one may have to wait for the program or the directory, and as which descriptors the
-    files that come with the job are wanted.
+    be lower, whether one may have to wait for the program or the directory, as which descriptors the files
+    that come with the job are wanted, and how many name spaces come behind them.
     """
 
     def __init__(
@@ -322,6 +346,7 @@ class Job:
         nice: int,
         slow: bool,
         numbers: list[int],
+        spaces: int,
     ) -> None:
         self.argv = argv
         self.directory = directory
@@ -329,6 +354,7 @@ class Job:
         self.nice = nice
         self.slow = slow
         self.numbers = numbers
+        self.spaces = spaces
 
 
 def _stand(directory: bytes) -> None:
@@ -351,12 +377,12 @@ def _posix_spawn(job: Job, files: Sequence[tuple[int, int]]) -> int:
         os.chdir("/")
 
 
-def _fork(job: Job, files: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def _fork(job: Job, files: Sequence[tuple[int, int]], spaces: Sequence[int]) -> tuple[int, int]:
     """The same, but do not wait: returns the process and a pipe, which ends when that has become the program;
     if it has failed to, two bytes come out: whether the directory is at fault, and errno. Errors: OSError.
 
-    It takes longer. But others need not wait with it, and it can lower its own priority, which posix_spawn(3)
-    cannot do, and which nobody here could raise again.
+    It takes longer. But others need not wait with it, and it can enter name spaces and lower its own priority,
+    which posix_spawn(3) cannot do, and which nobody here could take back.
     """
     heard, told = os.pipe()
     try:
@@ -366,14 +392,17 @@ def _fork(job: Job, files: Sequence[tuple[int, int]]) -> tuple[int, int]:
         os.close(told)
         raise
     if pid == 0:
-        _become(job, files, told)
+        _become(job, files, spaces, told)
     os.close(told)
     return pid, heard
 
 
-def _become(job: Job, files: Sequence[tuple[int, int]], told: int) -> NoReturn:
+def _become(job: Job, files: Sequence[tuple[int, int]], spaces: Sequence[int], told: int) -> NoReturn:
     try:
         os.setpgid(0, 0)
+        for space in spaces:
+            if _libc.setns(space, 0) < 0:
+                raise OSError(ctypes.get_errno(), "")
         os.nice(job.nice)
         for ignored in _RESET:
             signal.signal(ignored, signal.SIG_DFL)
@@ -441,7 +470,7 @@ def main(files: int) -> None:
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     died, dying = os.pipe()
     for fd in (died, dying):
         os.set_blocking(fd, False)
