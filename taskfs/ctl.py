@@ -16,6 +16,7 @@ from nsh import errors, hostnames
 from nsh.errors import P9Error
 from nsh.kern.chan import Maybe
 from nsh.kern.namec import quote
+from taskfs.post import Role
 
 if TYPE_CHECKING:
     from taskfs.session import Session
@@ -29,7 +30,7 @@ class Options:
     """What was set for the tasks of a session and for the way its files work."""
 
     __slots__ = ("args", "dir", "env", "hosts", "inmode", "killonclose", "label", "nice", "ns", "onfail",
-                 "outmode", "timeout")  # fmt: skip
+                 "outmode", "peers", "timeout")  # fmt: skip
 
     def __init__(self) -> None:
         self.dir = ""
@@ -39,6 +40,7 @@ class Options:
         self.inmode = "bcast"
         self.outmode = "child"
         self.label = "none"
+        self.peers = ""
         self.killonclose = False
         self.hosts: list[str] = []
         self.args: list[str] = []
@@ -54,6 +56,8 @@ class Options:
             made.append(f"nice {self.nice}")
         if self.timeout:
             made.append(f"timeout {self.timeout:f}")
+        if self.peers:
+            made.append(f"peers {self.peers}")
         return made
 
 
@@ -215,6 +219,11 @@ def _xsplice(session: Session, a: str, b: str) -> None:
     session.xsplice(_number(a), _number(b))
 
 
+def _task(session: Session, rank: str, size: str, host: str, listener: str, key: str) -> None:
+    post = session.device.exchanges.find(listener).post(key)
+    session.take(Role(_number(rank), _number(size), host, post, rank))
+
+
 def _release(session: Session) -> None:
     session.release()
 
@@ -247,6 +256,7 @@ WORDS = {
     "onfail": Word(1, 1, _choice("onfail", "continue", "stop")),
     "inmode": Word(1, 1, _choice("inmode", "bcast", "lines")),
     "outmode": Word(1, 1, _choice("outmode", "child", "line", "raw")),
+    "peers": Word(1, 1, _choice("peers", "on", "off")),
     "label": Word(1, 1, _choice("label", "none", "rank", "host")),
     "kill": Word(0, 0, _kill),
     "signal": Word(1, 1, _signal),
@@ -257,4 +267,5 @@ WORDS = {
     "release": Word(0, 0, _release),
     "detach": Word(0, 0, _detach),
     "below": Word(1, _MANY, _below),
+    "task": Word(5, 5, _task),
 }

@@ -23,6 +23,7 @@ from taskfs.descriptors import more_files
 
 if TYPE_CHECKING:
     from nsh.kern.proc import Proc, System
+    from taskfs.back import Exchanges
     from taskfs.guard import Guard
     from taskfs.hosts import Hosts
     from taskfs.owner import Owner
@@ -45,8 +46,8 @@ class TaskDevice(Device):
         self._free: list[int] = []
         self._owners: dict[Proc, Owner] = {}
         self._detached: dict[str, Owner] = {}
-        self._remote = Directory(
-            "remote", Clone(self), _arch(self.eve), _env(self.eve), OwnerDirectory("fs", self.eve),
+        self._remote = Remote(
+            self, Clone(self), _arch(self.eve), _env(self.eve), OwnerDirectory("fs", self.eve),
             OwnerDirectory("ns", self.eve), Status(self),
         )  # fmt: skip
         self._background: set[asyncio.Future[Any]] = set()
@@ -68,6 +69,13 @@ class TaskDevice(Device):
     def identity(self) -> str:
         """A word that no other device has, anywhere."""
         return os.urandom(8).hex()
+
+    @cached_property
+    def exchanges(self) -> Exchanges:
+        """Where those who have reserved sessions here take the calls of their tasks."""
+        from taskfs.back import Exchanges
+
+        return Exchanges(self)
 
     @cached_property
     def hosts(self) -> Hosts:
@@ -172,6 +180,25 @@ async def _release_all(owner: Owner) -> None:
         await turn.give()
         if owner:
             owner.first().release()
+
+
+class Remote(Directory):
+    """remote: the top directory; it also holds the file of `back`, which is in no listing."""
+
+    def __init__(self, device: TaskDevice, *entries: File) -> None:
+        super().__init__("remote", *entries)
+        self._device = device
+        self._back: File | None = None
+
+    def lookup(self, name: str) -> Maybe[File]:
+        if name != "peers":
+            return super().lookup(name)
+        if self._back is None:
+            from taskfs.back import Back
+
+            self._back = Back(self._device.exchanges)
+            self._back.parent = self
+        return self._back
 
 
 class Clone(File):

@@ -19,21 +19,27 @@ from taskfs import status
 from taskfs.child import Child
 from taskfs.many import Lost, each
 from taskfs.merge import Arriving, Cursor, InOrder, Merge, Source
+from taskfs.neighbours import Neighbours
 from taskfs.spool import Bell, Feed
 
 if TYPE_CHECKING:
-    from taskfs.ctl import Options
+    from taskfs.session import Session
 
 ASKED = 512
 """Children that are asked for their status at a time: many, since those of hosts that hang all take long."""
 
 
 class Team:
-    """The children of a session, in rank order, as one. ``early``: input from before the first exec."""
+    """The children of a session, in rank order, as one. ``early``: input from before the first exec.
 
-    def __init__(self, options: Options, early: Feed) -> None:
+    ``neighbours``: they as those who write to each other.
+    """
+
+    def __init__(self, session: Session, early: Feed) -> None:
         self.children: list[Child] = []
-        self._options = options
+        self.neighbours = Neighbours()
+        self._session = session
+        self._options = session.options
         self._early = early
         self._closein = False
         self._pouring: asyncio.Task[None] | None = None
@@ -58,7 +64,11 @@ class Team:
 
         Errors: `P9Error`, which names the ranks that failed and says why. The others run on.
         """
-        results = await each(self.children, lambda child: self._start(child, argv))
+        self.neighbours.expect(self.children)
+        try:
+            results = await each(self.children, lambda child: self._start(child, argv))
+        finally:
+            self.neighbours.settled(self.children)
         begun = [child for child, e in zip(self.children, results, strict=True) if e is None]
         if begun:
             self._begin(begun)
@@ -89,10 +99,12 @@ class Team:
             lines = "".join(f"{name}={value}\n" for name, value in options.env.items())
             await child.put("env", lines.encode("utf-8", "surrogateescape"))
         await child.set_ns(options.ns)
+        place = await child.host.introduce(self._session, child, len(self.children))
         words = [substitute(arg, child.rank, len(self.children), child.host.name) for arg in argv]
-        await child.start("\n".join([*options.settings(), "exec " + " ".join(map(quote, words))]))
+        await child.start("\n".join([*options.settings(), *place, "exec " + " ".join(map(quote, words))]))
         child.arg0 = words[0]
         child.started = True
+        self.neighbours.settled([child])
 
     async def _judge(self, child: Child) -> None:
         """Wait for the end of a child's task; if it has failed, kill the others."""
@@ -276,7 +288,8 @@ class Team:
 
     async def _leave_all(self) -> None:
         await self._deal_rest()
-        await each([child for child in self.children if child.started], lambda child: _give(child, b""))
+        started = [child for child in self.children if child.started]
+        await each(self.neighbours.let_go(started), lambda child: _give(child, b""))
 
     async def _deal_rest(self) -> None:
         """The last line may have no newline."""
@@ -316,6 +329,7 @@ class Team:
         for judge in self._judges.values():
             judge.cancel()
         self._early.close()
+        self.neighbours.close()
         if self._pouring is not None:
             self._pouring.cancel()
         self._bell.ring()

@@ -19,8 +19,10 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, settle
 from nsh.kern.namec import Access, namec, quote
 from nsh.p9.const import ORDWR
+from taskfs.back import Operator
 from taskfs.child import HELD, Child
 from taskfs.many import Lost, each, looked_at
+from taskfs.post import Role
 
 if TYPE_CHECKING:
     from nsh.kern.proc import Proc
@@ -56,6 +58,7 @@ class Host:
         self._asking: set[asyncio.Future[bool]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._users = 0
+        self._operator: Operator | None = None
         self._directory: Chan | None = None  # only while it is in use: a mount must be able to end
         self._forget: Callable[[], None] = _nothing
 
@@ -85,6 +88,8 @@ class Host:
     async def _make(self, session: Session) -> Child:
         proc = session.proc
         await self._find(proc)
+        if self._operator is None or self._operator.listening is False:
+            self._operator = Operator(proc, self.base)
         ctl = await namec(proc, f"{self.base}/clone", Access.OPEN, ORDWR)
         try:
             number = await _introduced(ctl, session)
@@ -97,6 +102,16 @@ class Host:
         child = Child(self, int(number), directory, ctl, walked)
         self.children.add(child)
         return child
+
+    async def introduce(self, session: Session, child: Child, size: int) -> list[str]:
+        """The control messages that tell ``child`` its place among the ``size`` children of ``session``.
+
+        Errors: `Lost`.
+        """
+        operator = self._operator
+        if operator is None or not (operator.listening or await self.ask_in_time(operator.ready())):
+            return []
+        return [f"task {child.rank} {size} {quote(self.name)} {operator.name} {operator.enter(session)}"]
 
     async def _find(self, proc: Proc) -> None:
         """Walk to its own directory."""
@@ -257,6 +272,9 @@ class Host:
             self._directory = None
             self._forget()
             self._forget = _nothing
+            if self._operator is not None:
+                self._operator.close()
+                self._operator = None
             if self._watcher is not None:
                 self._watcher.cancel()
                 self._watcher = None
@@ -289,6 +307,11 @@ class Here(Host):
 
     async def ask(self, result: Maybe[T], patience: float = 0.0) -> T:
         return await settle(result)
+
+    async def introduce(self, session: Session, child: Child, size: int) -> list[str]:
+        made: Session = child.directory.aux
+        made.take(Role(child.rank, size, self.name, session.post, str(child.rank)))
+        return []
 
     def leave(self, child: Child) -> None:
         pass

@@ -381,8 +381,8 @@ def _fork(job: Job, files: Sequence[tuple[int, int]], spaces: Sequence[int]) -> 
     """The same, but do not wait: returns the process and a pipe, which ends when that has become the program;
     if it has failed to, two bytes come out: whether the directory is at fault, and errno. Errors: OSError.
 
-    It takes longer. But others need not wait with it, and it can enter name spaces and lower its own priority,
-    which posix_spawn(3) cannot do, and which nobody here could take back.
+    It takes longer. But others need not wait with it, and it can enter name spaces and lower its own
+    priority, which posix_spawn(3) cannot do, and which nobody here could take back.
     """
     heard, told = os.pipe()
     try:

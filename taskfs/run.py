@@ -24,6 +24,7 @@ from taskfs.spool import Bell, Feed, Spool
 if TYPE_CHECKING:
     from nsh.kern.proc import Proc
     from taskfs.ctl import Options
+    from taskfs.post import Role
     from taskfs.space import Space
 
 GRACE = 2.0
@@ -47,20 +48,24 @@ class Task:
     ``changed`` is called when this is known, and when nothing is ``left`` of the task.
     """
 
-    def __init__(self, guard: Guard, changed: Callable[[Task], None], space: Space | None) -> None:
-        """``space``: the name space that it is to have as its file tree, if it is not the host's own."""
+    def __init__(self, guard: Guard, changed: Callable[[Task], None]) -> None:
         self.pid = 0
         self.left = True
         self.ending: Ending | None = None
         self._why = ""
         self.number = 0
         self._guard = guard
-        self._space = space
+        self._space: Space | None = None
         self._changed = changed
         self._limit: asyncio.TimerHandle | None = None
 
-    async def start(self, job: Job, pipes: tuple[Feed, Spool, Spool]) -> None:
-        """Run a command with ``pipes`` as its standard files. Errors: `P9Error` "exec failed: WHY"."""
+    async def start(self, job: Job, pipes: tuple[Feed, Spool, Spool], space: Space | None) -> None:
+        """Run a command with ``pipes`` as its standard files.
+
+        ``space``: the name space that it is to have as its file tree, if it is not the host's own. Errors:
+        `P9Error` "exec failed: WHY".
+        """
+        self._space = space
         ours: list[int] = []
         try:
             await self._start(job, ours)
@@ -181,6 +186,7 @@ class Leaf:
         self._reading: dict[Chan, tuple[Spool, int]] = {}  # and the offset there of what is 0 to the reader
         self._bell = Bell()
         self._freed = False
+        self._place = ""  # where tasks run that have peers
         self.arg0 = ""
 
     @property
@@ -189,7 +195,9 @@ class Leaf:
 
     @property
     def _directory(self) -> str:
-        return os.path.join(self._home, self._options.dir) if self._options.dir else self._home
+        if self._options.dir:
+            return os.path.join(self._home, self._options.dir)
+        return self._place or self._home
 
     @property
     def running(self) -> bool:
@@ -197,8 +205,11 @@ class Leaf:
 
     # --- the task ------------------------------------------------------------------------------
 
-    async def exec(self, argv: list[str]) -> None:
-        """Start a task. Errors: `P9Error` "exec failed: WHY"; `Einuse` while one runs; `Ehungup`."""
+    async def exec(self, argv: list[str], role: Role) -> None:
+        """Start a task, whose place among others is ``role``.
+
+        Errors: `P9Error` "exec failed: WHY"; `Einuse` while one runs; `Ehungup`.
+        """
         self._alive()
         if self.running:
             raise errors.Einuse("exec failed: a task is running already")
@@ -207,9 +218,10 @@ class Leaf:
         pipes = self._stdin, self._stdout, self._stderr
         if self._task is not None:
             pipes = Feed(), Spool(), Spool()
-        task = self._starting = Task(self._guard, self._changed, self._space())
+        task = self._starting = Task(self._guard, self._changed)
         try:
-            await task.start(self._job([*argv, *options.args]), pipes)
+            job = await self._job([*argv, *options.args], role)
+            await task.start(job, pipes, self._space())
         finally:
             self._starting = None
             self._bell.ring()  # who has come to the end of the output waits if there is to be more
@@ -228,14 +240,26 @@ class Leaf:
         if options.timeout:
             task.limit(options.timeout)
 
-    def _job(self, argv: list[str]) -> Job:
+    async def _job(self, argv: list[str], role: Role) -> Job:
         options = self._options
+        session, spaces = "/", list[int]()
+        self._place = ""
+        try:
+            if options.peers == "on":
+                if options.ns:
+                    raise P9Error("not in a name space of ns")
+                room = await role.post.room()
+                session, spaces = room.path, room.spaces
+                self._place = os.path.join(room.path, role.directory)
+            variables = {**role.environ(session), **options.env}
+        except OSError as e:
+            raise P9Error(f"exec failed: peers: {e}") from None
         environ = dict(os.environb)
-        environ.update((os.fsencode(name), os.fsencode(value)) for name, value in options.env.items())
+        environ.update((os.fsencode(name), os.fsencode(value)) for name, value in variables.items())
         path = environ.get(b"PATH")
         start = Launch(argv, self._directory, {"PATH": os.fsdecode(path)} if path else {}, ())
         slow = waits(self._proc.system, start) is not None
-        return Job(argv, self._directory, environ, options.nice, slow)
+        return Job(argv, self._directory, environ, options.nice, slow, spaces=spaces)
 
     def _space(self) -> Space | None:
         options = self._options

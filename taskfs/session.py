@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
@@ -19,7 +20,7 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, Path, settle
 from nsh.kern.dev import Directory, File, up
 from nsh.kern.namec import quote
-from nsh.kern.proc import RFCFDG, Proc
+from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
 from nsh.p9.const import OREAD
 from taskfs import ctl, status
 from taskfs.child import Child
@@ -29,14 +30,19 @@ from taskfs.hosts import Host
 from taskfs.lost import Place
 from taskfs.many import each
 from taskfs.owner import ATONCE, Turn
+from taskfs.post import Post, Role
 from taskfs.run import Leaf
 
 if TYPE_CHECKING:
+    from nsh.kern.stream import Stream
+    from nsh.net.fuse import Mounted
     from taskfs.dev import TaskDevice
     from taskfs.owner import Owner
 
 MAXCHILDREN = 4096
 """Most resources that one session may have."""
+MAXCALLERS = 4096
+"""Most calls of tasks that one session answers at a time."""
 IDLE = 600.0
 """Seconds after which a session that has been used, and is not any more, is freed."""
 
@@ -68,6 +74,8 @@ class Session(Directory):
         self._splices: set[asyncio.Task[None]] = set()
         self._leaf_made: Leaf | None = None
         self._team: Team | None = None
+        self.role: Role | None = None
+        self._callers: Proc | None = None
 
     # --- its directory -------------------------------------------------------------------------
 
@@ -192,14 +200,71 @@ class Session(Directory):
         children = self._team.children if self._team is not None else []
         return "".join(f"{child.rank} {quote(child.host.name)} {child.number}\n" for child in children)
 
+    # --- its tasks -----------------------------------------------------------------------------
+
+    @property
+    def team(self) -> Team | None:
+        """Its children, if it has any."""
+        return self._team
+
+    @cached_property
+    def post(self) -> Post:
+        """How tasks of this host come to this session."""
+        return Post(self.device, self.serve, self._tree).hold()
+
+    def take(self, role: Role) -> None:
+        """Have this place among others from the next exec on."""
+        role.post.hold()
+        self._leave_place()
+        self.role = role
+
+    def _leave_place(self) -> None:
+        if self.role is not None:
+            self.role.post.drop()
+            self.role = None
+
+    def serve(self, stream: Stream) -> None:
+        """Show this session to a task that calls; if too many do, hang up."""
+        if self.gone or (self._callers is not None and len(self._callers.children) >= MAXCALLERS):
+            stream.close()
+            return
+        from nsh.net.serve import Server
+        from taskfs.peers import View
+
+        Server(self._acting(), self.chan(), stream, lambda proc, _: View(proc, self))
+
+    async def _tree(self) -> Callable[[int], Mounted]:
+        """What shows this session to the tasks of this host as files."""
+        from taskfs.peers import View, mounted
+
+        def show(device: int) -> Mounted:
+            proc = self._acting().fork(RFNOTEG | RFCFDG)
+            return mounted(proc, View(proc, self), device)
+
+        return show
+
+    def _acting(self) -> Proc:
+        """Who acts for our tasks, in the name of our owner."""
+        self.alive()
+        if self._callers is None:
+            self._callers = self.proc.fork(RFNOTEG | RFCFDG)
+            self._callers.args = [*self.proc.args, "tasks"]
+        return self._callers
+
     # --- control words -------------------------------------------------------------------------
 
     def exec(self, argv: list[str]) -> Maybe[None]:
         """Start a task on every child, or here. Errors: `P9Error` with the ranks and why."""
         if self._team is not None:
-            return self._exec(self._team, argv)
-        here = self.device.hosts.here.name
-        return self._leaf.exec([substitute(arg, 0, 1, here) for arg in argv])
+            return self._to_the_end(self._exec(self._team, argv))
+        role = self.role or Role(0, 1, self.device.hosts.here.name, self.post, "")
+        return self._leaf.exec([substitute(arg, role.rank, role.size, role.host) for arg in argv], role)
+
+    def _to_the_end(self, work: Awaitable[None]) -> Awaitable[None]:
+        """``work``, which is not left half done when nobody waits for it any more."""
+        task = asyncio.ensure_future(work)
+        self.device.background(task)
+        return asyncio.shield(task)
 
     async def _exec(self, team: Team, argv: list[str]) -> None:
         async with self._lock:
@@ -256,7 +321,7 @@ class Session(Directory):
             await turn.give()
             self.alive()
             if self._team is None:
-                self._team = Team(self.options, self._leaf.early_input())
+                self._team = Team(self, self._leaf.early_input())
             self._enter(self._team, child)
 
     def _enter(self, team: Team, child: Child) -> None:
@@ -384,6 +449,11 @@ class Session(Directory):
             task.cancel()
         if self._leaf_made is not None:
             self._leaf_made.free()
+        if "post" in self.__dict__:
+            self.post.drop()
+        self._leave_place()
+        if self._callers is not None:
+            self._callers.exit()
         if self._team is not None:
             self._team.free()
             self._give_back(self._team.children)

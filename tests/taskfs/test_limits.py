@@ -208,8 +208,7 @@ async def test_one_task_on_one_host_takes_few_round_trips(
     monkeypatch.setattr(owner, "SLICE", 1.0)
     async with remote(tmp_path) as r, world() as w:
         await host.mount(w.p, "h", r.port)
-        await w.team(1, "release")  # the host is known from now on
-        await w.device.settled()
+        await w.team(1)  # the host is known, and listened to, from now on
         trips = 0
         waiting = 0
         ask = Link._rpc

@@ -1,0 +1,123 @@
+"""Neighbours: the input that the tasks of a session give each other, and when it ends.
+
+A task that writes to the standard input of another is a writer who may come again: that it closes the file
+does not mean that the other one has got all. So the input of a task ends when nobody has it open any more,
+and either the session's own input has ended, or it had such writers and all the other tasks have ended,
+so that nobody is left who would come. What is written goes through the file of the child that the session
+itself holds open (`child`): in whose name it comes, nobody there needs to know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from nsh import errors
+from nsh.kern.chan import settle
+from taskfs.child import Child
+from taskfs.many import each
+from taskfs.spool import Bell
+
+PIECE = 32 << 10
+"""Bytes on their way to one child at a time; what is for all children of a host may have to wait there."""
+
+
+class Neighbours:
+    """The children of a team as those who write to each other."""
+
+    def __init__(self) -> None:
+        self._starting: set[Child] = set()
+        self._running: set[Child] = set()  # those that start, too
+        self._writers: Counter[Child] = Counter()
+        self._met: set[Child] = set()  # those that had writers
+        self._over = False
+        self._bell = Bell()
+        self._turns: dict[Child, asyncio.Lock] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Future[None]] = set()
+
+    # --- what becomes of the tasks -------------------------------------------------------------
+
+    def expect(self, children: Sequence[Child]) -> None:
+        """These are to get new tasks."""
+        self._starting = set(children)
+        self._running.update(children)
+        self._met.clear()
+        self._over = False
+        self._stop_watching()
+
+    def settled(self, children: Sequence[Child]) -> None:
+        """These have started, or have failed to."""
+        self._starting.difference_update(children)
+        self._running.difference_update(child for child in children if not child.started)
+        self._bell.ring()
+
+    def let_go(self, children: Sequence[Child]) -> list[Child]:
+        """The session's own input has ended; those of ``children`` are returned for whom this is the end."""
+        self._over = True
+        return [child for child in children if not self._writers[child]]
+
+    def close(self) -> None:
+        """The session is freed."""
+        self._stop_watching()
+        for task in self._ending:
+            task.cancel()
+
+    # --- what a writer does --------------------------------------------------------------------
+
+    def came(self, child: Child) -> None:
+        """A task has opened the input of ``child``."""
+        self._writers[child] += 1
+        self._met.add(child)
+        if self._watching is None:
+            self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    def left(self, child: Child) -> None:
+        """It has closed it."""
+        self._writers[child] -= 1
+        self._end_if_last(child)
+
+    async def write(self, child: Child, data: bytes) -> None:
+        """Give ``data`` to the task of ``child``, in one piece. Errors: `Ewclosed`, as of `Child.write`."""
+        while child in self._starting:
+            await self._bell.wait()
+        if not child.started:
+            raise errors.Ewclosed()
+        async with self._turns.setdefault(child, asyncio.Lock()):
+            for at in range(0, len(data), PIECE):
+                await settle(child.write("stdin", data[at : at + PIECE]))
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
+    async def _watch(self) -> None:
+        """Find out who has ended."""
+        while self._starting:
+            await self._bell.wait()
+        await each(list(self._running), self._wait)
+
+    async def _wait(self, child: Child) -> None:
+        await child.wait()
+        self._running.discard(child)
+        if len(self._running) == 1:
+            self._end_if_last(*self._running)
+
+    def _end_if_last(self, child: Child) -> None:
+        """Let the task of ``child`` see the end of its input, if nobody will write to it any more."""
+        alone = child in self._met and self._running <= {child}
+        if not self._writers[child] and (self._over or alone):
+            ending = asyncio.ensure_future(_end(child))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+
+async def _end(child: Child) -> None:
+    try:
+        await settle(child.write("stdin", b""))
+    except OSError:
+        pass  # it has ended, or its host is lost
