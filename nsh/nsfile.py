@@ -216,7 +216,7 @@ async def _run(p: Proc, command: Command) -> None:
 async def _mount(p: Proc, command: Command) -> None:
     """mount(1), without its words when something fails."""
     from nsh.cmd.mount import connect
-    from nsh.net.dial import address, is_local
+    from nsh.net.address import address, is_local
 
     server, old, *spec = command.args
     if server.startswith("#|"):

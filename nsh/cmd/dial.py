@@ -8,6 +8,7 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan
 from nsh.kern.proc import Proc
 from nsh.net import dial
+from nsh.net.address import Address, address, port
 
 USAGE = "[-A] [-k keyfile] [-a alg] addr command [arg...]"
 
@@ -17,7 +18,7 @@ async def main(p: Proc, argv: list[str]) -> str:
     if len(options.args) < 2:
         raise Usage(USAGE)
     where, *command = options.args
-    target = dial.address(where)
+    target = address(where)
     if "A" not in options and target.net != "unix":
         raise Fail("bad keyfile", "no key to authenticate with; use -A to call without")
     shell(p)  # before anybody is called
@@ -32,21 +33,21 @@ async def main(p: Proc, argv: list[str]) -> str:
         child.kill()
 
 
-async def call(p: Proc, target: dial.Address) -> Chan:
+async def call(p: Proc, target: Address) -> Chan:
     """The connection to ``target``, open. Errors: those of dial(2), and one if no host is named."""
     if not target.host:
         raise P9Error("bad format request")
     return await dial.call(p, str(target))
 
 
-def _tried(target: dial.Address, error: OSError) -> str:
+def _tried(target: Address, error: OSError) -> str:
     """What failed with ``error``, as dial(2) adds it: opening the network's clone file, or the connection."""
     if target.net == "unix":
         return f"connect {target.host} "
     if isinstance(error, FileNotFoundError):
         return f"{target.net if '/' in target.net else f'/net/{target.net}'}/clone"
     try:
-        service = str(dial.port(target._replace(net="net")))
+        service = str(port(target._replace(net="net")))
     except OSError:
         service = target.service
     return f"connect {target.host}!{service} "

@@ -10,7 +10,7 @@ from nsh.cmd.mount import connect
 from nsh.kern.mnt import MCREATE, MREPL
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
-from nsh.net import dial
+from nsh.net.address import address
 from nsh.p9.const import ORDWR
 
 USAGE = "[-a|-b] [-c] [-e enc digest] host file [localfile]"
@@ -22,7 +22,7 @@ async def main(p: Proc, argv: list[str]) -> str:
     if len(options.args) not in (2, 3):
         raise Usage(USAGE)
     host, file, *local = options.args
-    if "A" not in options and dial.address(host).net != "unix":
+    if "A" not in options and address(host).net != "unix":
         await _authenticate(p)
     if "e" in options and options.value("e") != "clear":
         raise Fail("import", "factotum didn't establish shared secret")

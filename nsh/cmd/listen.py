@@ -6,7 +6,8 @@ from nsh.cmd.child import command_text, shell, unwrap
 from nsh.kern.chan import Chan
 from nsh.kern.proc import RFENVG, RFFDG, Proc
 from nsh.net import serve
-from nsh.net.dial import Address, address, answer
+from nsh.net.address import Address, address
+from nsh.net.dial import answer
 from nsh.net.ip import Data
 
 USAGE = "[-i {initscript}] [-Ast] [-k keyfile] [-a alg]... addr command [arg...]"

@@ -8,7 +8,7 @@ from nsh.cmd.dial import call
 from nsh.kern.chan import Chan
 from nsh.kern.mnt import MCACHE
 from nsh.kern.proc import RFFDG, Proc
-from nsh.net import dial, handed
+from nsh.net.address import HANDED, address
 from nsh.p9.const import ORDWR
 
 USAGE = "[-a|-b] [-cCoAP9] [-k keyfile] [-q] net!addr|file|{command} mountpoint [spec]"
@@ -64,20 +64,20 @@ async def connect(p: Proc, server: str, service: str, unasked: bool, persistent:
                 c.close()
             _refuse_to_keep("a file", persistent)
             return c
-    address = dial.address(server, service=service)
+    target = address(server, service=service)
     try:
-        c = await call(p, address)
+        c = await call(p, target)
     except OSError as e:
-        raise Fail("dial failed", f"can't dial {address}: {e}") from None
-    if not unasked and address.net not in ("unix", *handed.NETWORKS):
+        raise Fail("dial failed", f"can't dial {target}: {e}") from None
+    if not unasked and target.net not in ("unix", *HANDED):
         c.close()
-        raise Fail("error", f"{address}: no key to authenticate with; -A mounts without authentication")
+        raise Fail("error", f"{target}: no key to authenticate with; -A mounts without authentication")
     if not persistent:
         return c
     from nsh.dev import persist
 
     leader = p.leader
-    return persist.keep(p, c, lambda: call(leader, address))
+    return persist.keep(p, c, lambda: call(leader, target))
 
 
 def _refuse_to_keep(what: str, persistent: bool) -> None:

@@ -14,7 +14,8 @@ from nsh.dev.mnt import Fid, MntDevice
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan
 from nsh.kern.proc import Proc
-from nsh.net.dial import address, call
+from nsh.net.address import address
+from nsh.net.dial import call
 from nsh.p9.client import Client, Op
 from nsh.p9.const import ORDWR, OREAD, OTRUNC, OWRITE
 from nsh.p9.stat import Dir

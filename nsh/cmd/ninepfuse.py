@@ -22,8 +22,9 @@ from nsh.kern.chan import Chan, settle
 from nsh.kern.mnt import MCREATE, MREPL
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import RFCFDG, Proc
+from nsh.net.address import address
 from nsh.net.conn import Conn
-from nsh.net.dial import address, call
+from nsh.net.dial import call
 from nsh.net.fuse import Mounted, mount
 
 MOUNTED = "mounted"

@@ -1,9 +1,7 @@
 """dial(2): from an address to a connection, and from connections to an address that was announced.
 
-Addresses are dial strings: ``tcp!host!service``, ``unix!path``, or shorter, with what is missing filled
-in by `address`. A service is a port number or one of the names in `SERVICES`. The same
-address is also understood in the form ``host:port``. What an address means in a world with a table of
-its own is told by `nsh.net.ndb`; what needs no dialling (``fd!``, ``exec!``) is in `nsh.net.handed`.
+How an address is written is told by `nsh.net.address`, what it means in a world with a table of its own by
+`nsh.net.ndb`; what needs no dialling (``fd!``, ``exec!``) is in `nsh.net.handed`.
 """
 
 from __future__ import annotations
@@ -15,22 +13,18 @@ import math
 import os
 import socket
 import stat
-import struct
 from collections.abc import Callable
-from typing import NamedTuple
 
 from nsh import errors
-from nsh.errors import P9Error
 from nsh.kern.chan import Chan, settle
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc, System
 from nsh.net import handed, ndb
+from nsh.net.address import HANDED, Address, address, check_peer, failure, port
 from nsh.net.conn import Conn, adopt, enter
 from nsh.p9.const import ORDWR
 
 log = logging.getLogger("nsh.net")
-
-SERVICES = {"styx": 6666, "9fs": 564, "9pfs": 564}
 
 BACKLOG = 1024
 """Connections that the kernel keeps for us until they are accepted."""
@@ -42,56 +36,6 @@ DESCRIPTORS = 1 << 16
 """Descriptors that are enough for a server. Not more, though the host may allow it: what is started from
 here inherits the limit, and some programs close all that they might have, one by one."""
 _SHORTAGE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-
-
-class Address(NamedTuple):
-    """A dial string, taken apart; ``str()`` joins it again. A unix socket's path is its ``host``,
-    and so is all that follows the network where a connection is handed over."""
-
-    net: str
-    host: str
-    service: str
-
-    def __str__(self) -> str:
-        return "!".join(self) if self.service else f"{self.net}!{self.host}"
-
-
-def address(text: str, net: str = "net", service: str = "styx") -> Address:
-    """``text`` with the network and the service filled in where it does not say (netmkaddr)."""
-    given, bang, rest = text.partition("!")
-    if not bang:
-        host, colon, port = text.rpartition(":")
-        if colon and port.isdigit() and (":" not in host or host.startswith("[")):
-            return Address("tcp", host.strip("[]") or "localhost", port)
-        return Address(net, text, service)
-    if given == "unix" or given in handed.NETWORKS:
-        return Address(given, rest, "")
-    host, bang, port = rest.partition("!")
-    return Address(given, host, port if bang else service)
-
-
-def is_local(a: Address) -> bool:
-    """Is the server on this machine, by its name?"""
-    return (
-        a.net == "unix"
-        or a.net in handed.NETWORKS
-        or a.host in ("localhost", "::1")
-        or a.host.startswith("127.")
-    )
-
-
-def port(a: Address) -> int:
-    """The number of the service. Errors: `Ebadaddr`, or no such network."""
-    if a.net not in ("tcp", "net"):
-        raise errors.Enonexist(f"'/net/{a.net}' file does not exist")
-    number = SERVICES.get(a.service)
-    if number is None:
-        if not a.service.isascii() or not a.service.isdigit():
-            raise errors.Ebadaddr("non-numeric port number")
-        number = int(a.service)
-    if number > 65535:
-        raise errors.Ebadaddr()
-    return number
 
 
 async def dial(system: System, text: str) -> Chan:
@@ -111,7 +55,7 @@ async def call(p: Proc, text: str) -> Chan:
     `handed.connection`, and of the files.
     """
     a = address(text)
-    if a.net in handed.NETWORKS:
+    if a.net in HANDED:
         return await handed.connection(p, a.net, a.host)
     net = a.net if "/" in a.net else f"/net/{'tcp' if a.net == 'net' else a.net}"
     try:
@@ -192,25 +136,6 @@ def _name(where: object) -> str:
     if not isinstance(where, tuple):
         return str(where)
     return f"{str(where[0]).removeprefix('::ffff:')}!{where[1]}"
-
-
-def failure(e: OSError) -> P9Error:
-    """What went wrong with a socket: in the host's words, of the class for its kind where there is one."""
-    if isinstance(e, socket.gaierror):
-        return P9Error(e.strerror or "cannot translate address")
-    cls = {errno.ECONNREFUSED: errors.Econrefused, errno.ETIMEDOUT: errors.Etimedout}.get(e.errno or 0)
-    if cls is None or isinstance(e, P9Error):
-        return errors.from_os(e)
-    return cls(os.strerror(cls.code))
-
-
-def check_peer(sock: socket.socket) -> None:
-    """Raise `Eperm` unless the process at the other end of a unix socket is ours or root's."""
-    size = struct.calcsize("3i")
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    if uid not in (os.geteuid(), 0):
-        sock.close()
-        raise errors.Eperm()
 
 
 class Listener:
@@ -296,7 +221,7 @@ async def answer(p: Proc, text: str) -> Listener | Single:
     Errors: those of `announce` and of `handed.connection`.
     """
     a = address(text, net="tcp")
-    if a.net in handed.NETWORKS:
+    if a.net in HANDED:
         return Single(a, await handed.connection(p, a.net, a.host))
     return await announce(p.system, text)
 

@@ -24,8 +24,6 @@ from nsh.kern.proc import RFFDG, Proc
 from nsh.net.conn import Conn, adopt, enter
 from nsh.p9.const import ORDWR
 
-NETWORKS = ("fd", "exec")
-
 GRACE = 1.0
 """Seconds for a program to end by itself when its connection is closed."""
 

@@ -28,8 +28,9 @@ from nsh.kern.proc import System
 from nsh.p9.const import ORDWR
 
 if TYPE_CHECKING:
+    from nsh.net.address import Address
     from nsh.net.conn import Conn
-    from nsh.net.dial import Address, Listener
+    from nsh.net.dial import Listener
 
 _WORDS = {"connect": 0, "announce": 0, "hangup": 1, "keepalive": 0}
 _NOWHERE = "::!0"
@@ -169,7 +170,7 @@ class Conversation(Directory):
 
     def _address(self, word: str, args: list[str]) -> Address:
         """The address of a control message; one to announce may be the port alone."""
-        from nsh.net.dial import Address
+        from nsh.net.address import Address
 
         if len(args) != 1:
             raise P9Error(f"bad args to {word}")
@@ -256,7 +257,7 @@ class NetDevice(Device):
         return conn
 
     def redial(self, c: Chan) -> tuple[str, str] | None:
-        from nsh.net.dial import address, is_local
+        from nsh.net.address import address, is_local
 
         if not isinstance(c.aux, Data):
             return None

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from nsh import errors
 from nsh.errors import Emountrpc, ProtocolError
-from nsh.net.dial import Address, address, check_peer, failure, port
+from nsh.net.address import Address, address, check_peer, failure, port
 from nsh.p9 import client as p9
 from nsh.p9.const import MAXMSIZE, OREAD, OTRUNC, OWRITE
 from nsh.p9.msg import Rmsg, Tmsg

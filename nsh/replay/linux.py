@@ -65,7 +65,7 @@ def _script(path: str, command: list[str]) -> None:
 def plan9port() -> None:
     """Become the 9pfuse that the arguments name, with an address as this machine really has it."""
     from nsh.net import ndb
-    from nsh.net.dial import address
+    from nsh.net.address import address
 
     argv = sys.argv[1:]
     where = len(argv) - 2

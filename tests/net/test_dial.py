@@ -15,7 +15,8 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan, settle
 from nsh.kern.mnt import MREPL
 from nsh.kern.proc import Proc
-from nsh.net.dial import DESCRIPTORS, address, announce, dial
+from nsh.net.address import address
+from nsh.net.dial import DESCRIPTORS, announce, dial
 from tests.kern.world import content, failure, listing, world
 
 
