@@ -11,14 +11,15 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nsh import errors
 from nsh.cmd.arg import Usage
-from nsh.dev.hostfd import broken
-from nsh.kern.proc import Proc
 
-Main = Callable[[Proc, list[str]], Coroutine[Any, Any, str | None]]
+if TYPE_CHECKING:
+    from nsh.kern.proc import Proc
+
+Main: TypeAlias = "Callable[[Proc, list[str]], Coroutine[Any, Any, str | None]]"
 
 # commands whose names are no Python names; every other module of this package is called as it is named
 _SPELLED = {"9p": "ninep", "9pfuse": "ninepfuse"}
@@ -82,6 +83,8 @@ async def complain(p: Proc, text: str) -> None:
     Nor is anybody when standard output is a pipe that was found closed: the reader has had enough, as in
     ``yes | sed 1q``, and Plan 9 would have ended the process without a word.
     """
+    from nsh.dev.hostfd import broken
+
     try:
         if broken(p.fgrp.get(1)):
             return

@@ -1,25 +1,27 @@
-"""9p: read and write files of a 9P server without mounting it, as plan9port's command does."""
+"""9p: read and write files of a 9P server without mounting it, as plan9port's command does.
+
+What the commands do is here, for whoever calls: a process of ours, or a program of the host that has no
+event loop (`nsh.tool`). A `Caller` knows how a server is called.
+"""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from nsh import errors
-from nsh.cmd import complain
 from nsh.cmd.arg import Options, Usage, parse
-from nsh.dev.mnt import Fid, MntDevice
 from nsh.errors import P9Error
-from nsh.kern.chan import Chan
-from nsh.kern.proc import Proc
 from nsh.net.address import address
-from nsh.net.dial import call
 from nsh.p9.client import Client, Op
 from nsh.p9.const import ORDWR, OREAD, OTRUNC, OWRITE
 from nsh.p9.stat import Dir
-from nsh.p9.trace import dir_text, mode_text
+
+if TYPE_CHECKING:
+    from nsh.dev.mnt import Fid, MntDevice
+    from nsh.kern.chan import Chan
+    from nsh.kern.proc import Proc
 
 T = TypeVar("T")
 
@@ -45,7 +47,47 @@ RECENT = 6 * 30 * 86400
 """Seconds for which ls -l tells the time of day and not the year."""
 
 
+class Server(Protocol):
+    """A server that was called: does operations of ``client``, to which the fid ``root`` is known."""
+
+    client: Client
+    root: int
+
+    async def run(self, op: Op[T]) -> T:
+        """Errors: the server's."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
+class Caller(Protocol):
+    """Who has given the command."""
+
+    @property
+    def user(self) -> str: ...
+
+    def getenv(self, name: str) -> bytes | None: ...
+
+    async def read(self, fd: int, count: int) -> bytes: ...
+
+    async def write(self, fd: int, data: bytes) -> int: ...
+
+    async def complain(self, text: str) -> None:
+        """Write one line to standard error."""
+
+    async def call(self, where: str, aname: str, trace: bool, complaint: str) -> Server:
+        """Call the server at ``where``, and attach to the tree ``aname``; ``trace``: print what is said.
+
+        Errors: `P9Error`; ``complaint`` is put in front of one of calling, and "mount: " of any other.
+        """
+
+
 async def main(p: Proc, argv: list[str]) -> str:
+    return await work(Process(p), argv)
+
+
+async def work(p: Caller, argv: list[str]) -> str:
+    """Do the command; returns its exit status. Errors: `Usage`, `P9Error`."""
     options = parse(argv, "a:A:nD", USAGE)
     words = options.args
     if not words or words[0] not in _COMMANDS:
@@ -55,7 +97,7 @@ async def main(p: Proc, argv: list[str]) -> str:
     servers = Servers(p, options)
     if "a" not in options and own.args and "!" in own.args[0].partition("/")[0]:
         servers.address = _complete(own.args.pop(0))
-    elif not servers.address and (task := p.egrp.get("TASK_ADDR")):
+    elif not servers.address and (task := p.getenv("TASK_ADDR")):
         servers.address = os.fsdecode(task)  # we are in a task of taskfs(3): its session
     if len(own.args) < least or (most and len(own.args) > most):
         raise Usage(USAGE)
@@ -78,7 +120,7 @@ def _complete(text: str) -> str:
 class Servers:
     """The servers that the names lead to, each called once. ``address``: of the one that all lead to."""
 
-    def __init__(self, p: Proc, options: Options) -> None:
+    def __init__(self, p: Caller, options: Options) -> None:
         self.address = _complete(options.value("a")) if "a" in options else ""
         self._p = p
         self._aname = options.value("A")
@@ -96,16 +138,8 @@ class Servers:
     async def _tree(self, where: str, complaint: str) -> Tree:
         tree = self._called.get(where)
         if tree is None:
-            p = self._p
-            try:
-                conn = await call(p, where)
-            except OSError as e:
-                raise P9Error(f"{complaint}{e}") from None
-            if self._trace:
-                from nsh.cmd.styxmon import watched
-
-                conn = await watched(p, conn)
-            tree = self._called[where] = await _told("mount", Tree.attach(p, conn, self._aname))
+            tree = Tree(await self._p.call(where, self._aname, self._trace, complaint))
+            self._called[where] = tree
         return tree
 
     def close(self) -> None:
@@ -113,11 +147,11 @@ class Servers:
             tree.close()
 
 
-def _services(p: Proc) -> str:
+def _services(p: Caller) -> str:
     """The host's directory where plan9port's servers have their sockets (intro(4) there)."""
-    if given := p.egrp.get("NAMESPACE"):
+    if given := p.getenv("NAMESPACE"):
         return os.fsdecode(given)
-    display = os.fsdecode(p.egrp.get("DISPLAY") or b"")
+    display = os.fsdecode(p.getenv("DISPLAY") or b"")
     if not display:
         raise P9Error("mount: no name space: neither $NAMESPACE nor $DISPLAY is set")
     display = display.removesuffix(".0").replace("/", "_")
@@ -127,31 +161,20 @@ def _services(p: Proc) -> str:
 class Tree:
     """An attached tree: the operations on its files that the commands are made of, by fid."""
 
-    def __init__(self, driver: MntDevice, root: Chan) -> None:
-        self._driver = driver
-        self._root = root
-        self._fid: Fid = root.aux
-        self.client: Client = self._fid.link.client
-
-    @classmethod
-    async def attach(cls, p: Proc, conn: Chan, aname: str) -> Tree:
-        """The tree ``aname`` of the server at the other end of ``conn``, which is taken over."""
-        driver = cast(MntDevice, p.system.device("M"))
-        try:
-            return cls(driver, await driver.connect(conn, p.user, aname))
-        finally:
-            conn.close()
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.client = server.client
 
     def close(self) -> None:
-        self._driver.hangup(self._root)
+        self._server.close()
 
     async def run(self, op: Op[T]) -> T:
-        return await self._fid.link.run(op)
+        return await self._server.run(op)
 
     async def walk(self, name: str) -> int:
         """A fid for the file. Errors: the server's, or that it is not there."""
         names = [elem for elem in name.split("/") if elem not in ("", ".")]
-        fid, _ = await self.run(self.client.walk(self._fid.number, names))
+        fid, _ = await self.run(self.client.walk(self._server.root, names))
         if fid is None:
             raise errors.Enonexist(f"file '{name}' not found")
         return fid
@@ -225,7 +248,7 @@ async def _open(servers: Servers, name: str, mode: int) -> File:
 # --- the commands ---------------------------------------------------------------------------------------
 
 
-async def _read(p: Proc, servers: Servers, own: Options) -> str:
+async def _read(p: Caller, servers: Servers, own: Options) -> str:
     f = await _open(servers, own.args[0], OREAD)
     while data := await _told("read error", f.read(1 << 30)):
         await _told("write error", p.write(1, data))
@@ -233,7 +256,7 @@ async def _read(p: Proc, servers: Servers, own: Options) -> str:
     return ""
 
 
-async def _write(p: Proc, servers: Servers, own: Options) -> str:
+async def _write(p: Caller, servers: Servers, own: Options) -> str:
     f = await _open(servers, own.args[0], OWRITE | OTRUNC)
     status = ""
     empty = True
@@ -251,13 +274,13 @@ async def _write(p: Proc, servers: Servers, own: Options) -> str:
     return status
 
 
-async def _blocks(p: Proc) -> AsyncIterator[bytes]:
+async def _blocks(p: Caller) -> AsyncIterator[bytes]:
     """Standard input, as it comes."""
     while data := await _told("read error", p.read(0, READSIZE)):
         yield data
 
 
-async def _lines(p: Proc) -> AsyncIterator[bytes]:
+async def _lines(p: Caller) -> AsyncIterator[bytes]:
     """Standard input, line by line, each with its end."""
     rest = b""
     async for data in _blocks(p):
@@ -268,13 +291,15 @@ async def _lines(p: Proc) -> AsyncIterator[bytes]:
         yield rest
 
 
-async def _stat(p: Proc, servers: Servers, own: Options) -> str:
+async def _stat(p: Caller, servers: Servers, own: Options) -> str:
+    from nsh.p9.trace import dir_text
+
     tree, path = await servers.find(own.args[0])
-    await p.print(dir_text(await _told("dirstat", tree.stat(path))) + "\n")
+    await p.write(1, _bytes(dir_text(await _told("dirstat", tree.stat(path))) + "\n"))
     return ""
 
 
-async def _rdwr(p: Proc, servers: Servers, own: Options) -> str:
+async def _rdwr(p: Caller, servers: Servers, own: Options) -> str:
     f = await _open(servers, own.args[0], ORDWR)
     lines = _lines(p)
     status = ""
@@ -297,16 +322,16 @@ async def _rdwr(p: Proc, servers: Servers, own: Options) -> str:
     return status
 
 
-async def _create(p: Proc, servers: Servers, own: Options) -> str:
+async def _create(p: Caller, servers: Servers, own: Options) -> str:
     return await _each(p, servers, own.args, "create", Tree.create)
 
 
-async def _rm(p: Proc, servers: Servers, own: Options) -> str:
+async def _rm(p: Caller, servers: Servers, own: Options) -> str:
     return await _each(p, servers, own.args, "remove", Tree.remove)
 
 
 async def _each(
-    p: Proc, servers: Servers, names: list[str], what: str, do: Callable[[Tree, str], Awaitable[None]]
+    p: Caller, servers: Servers, names: list[str], what: str, do: Callable[[Tree, str], Awaitable[None]]
 ) -> str:
     status = ""
     for name in names:
@@ -318,16 +343,20 @@ async def _each(
     return status
 
 
-async def _go_on(p: Proc, text: str) -> str:
+async def _go_on(p: Caller, text: str) -> str:
     """Complain as plan9port does of what does not end the command; returns the status at the end."""
-    await complain(p, text)
+    await p.complain(text)
     return "errors"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 # --- ls -------------------------------------------------------------------------------------------------
 
 
-async def _ls(p: Proc, servers: Servers, own: Options) -> str:
+async def _ls(p: Caller, servers: Servers, own: Options) -> str:
     status = ""
     for name in own.args or ["."]:
         tree, path = await servers.find(name)
@@ -339,7 +368,7 @@ async def _ls(p: Proc, servers: Servers, own: Options) -> str:
             continue
         lines = _long(entries) if "l" in own else [_quoted(d.name) for d in entries]
         if lines:
-            await p.print("\n".join(lines) + "\n")
+            await p.write(1, _bytes("\n".join(lines) + "\n"))
     return status
 
 
@@ -354,6 +383,10 @@ async def _entries(tree: Tree, path: str, name: str, own: Options) -> list[Dir]:
 
 def _long(entries: list[Dir]) -> list[str]:
     """Mode, device, owner, group, length, time and name, the columns aligned."""
+    import time
+
+    from nsh.p9.trace import mode_text
+
     now = time.time()
     uid = max((len(d.uid) for d in entries), default=0)
     gid = max((len(d.gid) for d in entries), default=0)
@@ -366,6 +399,8 @@ def _long(entries: list[Dir]) -> list[str]:
 
 
 def _when(mtime: int, now: float) -> str:
+    import time
+
     t = time.localtime(mtime)
     month = "JanFebMarAprMayJunJulAugSepOctNovDec"[3 * t.tm_mon - 3 : 3 * t.tm_mon]
     clock = f"{t.tm_hour:02}:{t.tm_min:02}" if now - mtime < RECENT else f"{t.tm_year:5}"
@@ -379,7 +414,65 @@ def _quoted(name: str) -> str:
     return "'" + name.replace("'", "''") + "'"
 
 
-Command = Callable[[Proc, Servers, Options], Awaitable[str]]
+# --- a process of ours ----------------------------------------------------------------------------------
+
+
+class Process:
+    """The `Caller` that a process is."""
+
+    def __init__(self, p: Proc) -> None:
+        self._p = p
+        self.read, self.write = p.read, p.write
+
+    @property
+    def user(self) -> str:
+        return self._p.user
+
+    def getenv(self, name: str) -> bytes | None:
+        return self._p.egrp.get(name)
+
+    async def complain(self, text: str) -> None:
+        from nsh.cmd import complain
+
+        await complain(self._p, text)
+
+    async def call(self, where: str, aname: str, trace: bool, complaint: str) -> Server:
+        from nsh.net.dial import call
+
+        p = self._p
+        try:
+            conn = await call(p, where)
+        except OSError as e:
+            raise P9Error(f"{complaint}{e}") from None
+        if trace:
+            from nsh.cmd.styxmon import watched
+
+            conn = await watched(p, conn)
+        driver = cast("MntDevice", p.system.device("M"))
+        try:
+            return Mount(driver, await _told("mount", driver.connect(conn, p.user, aname)))
+        finally:
+            conn.close()
+
+
+class Mount:
+    """The `Server` at the root of a mount."""
+
+    def __init__(self, driver: MntDevice, root: Chan) -> None:
+        self._driver = driver
+        self._chan = root
+        fid: Fid = root.aux
+        self._link = fid.link
+        self.client, self.root = fid.link.client, fid.number
+
+    async def run(self, op: Op[T]) -> T:
+        return await self._link.run(op)
+
+    def close(self) -> None:
+        self._driver.hangup(self._chan)
+
+
+Command = Callable[[Caller, Servers, Options], Awaitable[str]]
 
 _COMMANDS: dict[str, tuple[Command, str, int, int]] = {
     "read": (_read, "", 1, 1),

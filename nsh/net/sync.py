@@ -12,7 +12,6 @@ tree. A `Client` must not be used by two threads at once.
 
 from __future__ import annotations
 
-import getpass
 import socket
 from types import TracebackType
 from typing import TypeVar
@@ -37,7 +36,9 @@ def connect(where: str, aname: str = "", uname: str = "", timeout: float | None 
         ...     print(fs.listdir("mnt"))
         []
     """
-    sock = _dial(address(where, net="tcp"), timeout)
+    import getpass
+
+    sock = dial(address(where, net="tcp"), timeout)
     try:
         return Client(sock, aname, uname or getpass.getuser())
     except BaseException:
@@ -45,7 +46,8 @@ def connect(where: str, aname: str = "", uname: str = "", timeout: float | None 
         raise
 
 
-def _dial(a: Address, timeout: float | None) -> socket.socket:
+def dial(a: Address, timeout: float | None = None) -> socket.socket:
+    """A connection to ``a``. Errors: the host's."""
     try:
         if a.net != "unix":
             sock = socket.create_connection((a.host, port(a)), timeout)
@@ -67,6 +69,8 @@ def _dial(a: Address, timeout: float | None) -> socket.socket:
 class Client:
     """The tree of a 9P server. Close it, or use it as a context manager.
 
+    ``client``: makes the operations, for those who `run` some of their own; ``root``: the fid of the tree.
+
     >>> with nsh.sync.connect(address) as fs:
     ...     fs.create("mnt/f").close()
     ...     print(fs.write("mnt/f", b"hello"), fs.read("mnt/f"))
@@ -79,13 +83,13 @@ class Client:
 
     def __init__(self, sock: socket.socket, aname: str, uname: str) -> None:
         self._sock = sock
-        self._client = p9.Client(MAXMSIZE)
-        self._run(self._client.version())
-        self._root, _ = self._run(self._client.attach(uname, aname))
+        self.client = p9.Client(MAXMSIZE)
+        self.run(self.client.version())
+        self.root, _ = self.run(self.client.attach(uname, aname))
 
     def close(self) -> None:
         """Hang up; the server gives back what this client held."""
-        self._client.close()
+        self.client.close()
         self._sock.close()
 
     def __enter__(self) -> Client:
@@ -102,7 +106,7 @@ class Client:
         """open(5). ``mode`` is OREAD, OWRITE, ORDWR or OEXEC, with OTRUNC or ORCLOSE."""
         fid = self._walk(name)
         try:
-            _, iounit = self._run(self._client.open(fid, mode))
+            _, iounit = self.run(self.client.open(fid, mode))
         except BaseException:
             self._clunk(fid)
             raise
@@ -113,7 +117,7 @@ class Client:
         parent, _, last = name.rpartition("/")
         fid = self._walk(parent)
         try:
-            _, iounit = self._run(self._client.create(fid, last, perm, mode))
+            _, iounit = self.run(self.client.create(fid, last, perm, mode))
         except BaseException:
             self._clunk(fid)
             raise
@@ -141,7 +145,7 @@ class Client:
         """stat(5)."""
         fid = self._walk(name)
         try:
-            return self._run(self._client.stat(fid))
+            return self.run(self.client.stat(fid))
         finally:
             self._clunk(fid)
 
@@ -149,19 +153,19 @@ class Client:
         """stat(5): change what ``d`` names (see `Dir.dont_touch`)."""
         fid = self._walk(name)
         try:
-            self._run(self._client.wstat(fid, d))
+            self.run(self.client.wstat(fid, d))
         finally:
             self._clunk(fid)
 
     def remove(self, name: str) -> None:
         """remove(5)."""
-        self._run(self._client.remove(self._walk(name)))
+        self.run(self.client.remove(self._walk(name)))
 
     # --- inside --------------------------------------------------------------------------------
 
     def _walk(self, name: str) -> int:
         names = [elem for elem in name.split("/") if elem not in ("", ".")]
-        fid, qids = self._run(self._client.walk(self._root, names))
+        fid, qids = self.run(self.client.walk(self.root, names))
         if fid is None:
             raise errors.Enonexist(f"'{'/'.join(names[: len(qids) + 1])}' {errors.Edoesnotexist.text}")
         return fid
@@ -169,20 +173,21 @@ class Client:
     def _clunk(self, fid: int) -> None:
         """Wait until the fid is gone; that it cannot be clunked is nothing to fail for."""
         try:
-            self._run(self._client.clunk(fid))
+            self.run(self.client.clunk(fid))
         except OSError:
             pass
 
-    def _run(self, op: p9.Op[T]) -> T:
+    def run(self, op: p9.Op[T]) -> T:
+        """Do an operation of `client`. Errors: the server's, and `Emountrpc` when it is gone."""
         return p9.drive(op, self._rpc)
 
     def _rpc(self, message: Tmsg) -> Rmsg:
         """One request and its reply. Whatever goes wrong in between, the connection is of no more use."""
-        tag = self._client.send(message)
+        tag = self.client.send(message)
         try:
-            self._sock.sendall(b"".join(self._client.take()))
+            self._sock.sendall(b"".join(self.client.take()))
             while data := self._sock.recv(MAXMSIZE):
-                for answered, reply in self._client.feed(data):
+                for answered, reply in self.client.feed(data):
                     if answered == tag:
                         return reply
         except TimeoutError:
@@ -223,14 +228,14 @@ class File:
 
     def _read(self, count: int) -> bytes:
         client = self._client
-        data = client._run(client._client.read(self._fid, count, self.offset))
+        data = client.run(client.client.read(self._fid, count, self.offset))
         self.offset += len(data)
         return data
 
     def write(self, data: bytes) -> int:
         """Write ``data``; returns the bytes taken."""
         client = self._client
-        count = client._run(client._client.write(self._fid, data, self.offset))
+        count = client.run(client.client.write(self._fid, data, self.offset))
         self.offset += count
         return count
 
@@ -248,7 +253,7 @@ class File:
 
     def stat(self) -> Dir:
         """stat(5) of the open file."""
-        return self._client._run(self._client._client.stat(self._fid))
+        return self._client.run(self._client.client.stat(self._fid))
 
     def close(self) -> None:
         """clunk(5). The server is told now: what it does when a file is closed should not wait."""
