@@ -146,7 +146,8 @@ class Room:
             return
         os.set_blocking(device, False)
         files = Tree(self._proc, self._proc.slash)
-        self._mounted = Mounted(self._proc, files, files.attach("", ""), device, Elsewhere(), 0.0, owners=owners)
+        root = files.attach("", "")
+        self._mounted = Mounted(self._proc, files, root, device, Elsewhere(), 0.0, owners=owners)
 
     def built(self, spaces: list[int]) -> None:
         """It can be entered."""
