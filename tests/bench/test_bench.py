@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as program
-from tests.bench import fuse, namespace, ninep, taskfs
+from tests.bench import fuse, namespace, ninep, prompt, taskfs
 from tests.bench.table import Row, Target, heading, line, side_by_side
 
 
@@ -47,6 +47,13 @@ def test_taskfs_is_measured_beside_asyncio() -> None:
         assert rows[f"2 tasks, {where}", "asyncio"].figure > 0
     assert rows["100 MB through cat, over 9P", "asyncio"].figure > 0
     assert rows["an idle session", "promised"].figure > 0
+
+
+@pytest.mark.requires("a terminal")
+def test_a_prompt_is_measured() -> None:
+    rows = list(prompt.bench(commands=10, rounds=1))
+    assert [row.what for row in rows] == ["a prompt", "a prompt, 10 commands in the history"]
+    assert all(row.figure > 0 and row.base > 0 for row in rows)
 
 
 def test_without_a_c_compiler_the_load_cannot_be_made(

@@ -123,16 +123,19 @@ class History:
             return
         entry = self._running._replace(status=status, duration=round(duration, 3))
         self._running = None
-        await self._ask(partial(_append, _line(entry)))
+        await self._ask(partial(_append, line(entry)))
         self.own.append(entry)
         self.entries.append(entry)
 
     # --- asking --------------------------------------------------------------------------------
 
     def latest(self) -> Iterator[Entry]:
-        """All entries, what this session typed last before everything else. Those come a second time."""
-        yield from reversed(self.own)
-        yield from reversed(self.entries)
+        """All entries, what this session typed last before everything else. Those come a second time.
+
+        It is as they are now: entries may be added meanwhile, before and behind.
+        """
+        yield from self.own[::-1]
+        yield from self.entries[::-1]
 
     def matching(self, words: Iterable[str]) -> Iterator[Entry]:
         """The entries that have all ``words`` in any order, each text once, the latest first."""
@@ -203,16 +206,16 @@ def _news(path: str, known: _Known) -> tuple[_Known, list[Entry]]:
         return known, []  # it may be back the next time
 
 
-def _append(line: bytes, path: str, known: _Known) -> tuple[_Known, list[Entry]]:
+def _append(data: bytes, path: str, known: _Known) -> tuple[_Known, list[Entry]]:
     """Write a line at the end, and take in what others have written before it."""
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     try:
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) != b"\n":  # a write was cut short, perhaps by a full disk
-            line = b"\n" + line
-        os.write(fd, line)
+            data = b"\n" + data
+        os.write(fd, data)
         end = os.lseek(fd, 0, os.SEEK_CUR)
-        known, found = _between(fd, known, end - len(line))
+        known, found = _between(fd, known, end - len(data))
         return known._replace(size=end), found
     finally:
         os.close(fd)
@@ -224,7 +227,7 @@ def _between(fd: int, known: _Known, end: int) -> tuple[_Known, list[Entry]]:
     file = (info.st_dev, info.st_ino)
     if (
         file != known.file or known.size >= end
-    ):  # it is another file, or somebody has cut it, or there is nothing
+    ):  # there is nothing new, or this is not the file that was known
         return _Known(file, end), []
     begin = max(known.size, end - LARGEST)
     data = os.pread(fd, end - begin, begin)
@@ -242,8 +245,8 @@ def parse(data: bytes) -> list[Entry]:
     for raw in data.split(b"\n"):
         if raw.startswith(b"+"):
             if old is not None:
-                line = raw[1:].decode("utf-8", "surrogateescape")
-                old = old._replace(text=f"{old.text}\n{line}" if old.text else line)
+                text = raw[1:].decode("utf-8", "surrogateescape")
+                old = old._replace(text=f"{old.text}\n{text}" if old.text else text)
             continue
         if old is not None and old.text:
             entries.append(old)
@@ -294,7 +297,8 @@ def _old_time(text: str) -> float:
         return 0.0
 
 
-def _line(entry: Entry) -> bytes:
+def line(entry: Entry) -> bytes:
+    """An entry as it stands in the file."""
     import json
 
     fields = {
