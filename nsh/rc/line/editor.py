@@ -11,7 +11,12 @@ import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prompt_toolkit.application import Application, in_terminal
-from prompt_toolkit.cursor_shapes import CursorShape, CursorShapeConfig, ModalCursorShapeConfig
+from prompt_toolkit.cursor_shapes import (
+    CursorShape,
+    CursorShapeConfig,
+    ModalCursorShapeConfig,
+    SimpleCursorShapeConfig,
+)
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.filters import Condition, has_focus, is_done
@@ -133,7 +138,7 @@ class Editor:
         self.search = search.Search(history, self.line, lambda: "".join(sh.var.get("home")[:1]))
         self.app: Application[str] = Application(
             layout=self._layout(),
-            key_bindings=merge_key_bindings([bindings(self), search.keys(self.search, self.accept)]),
+            key_bindings=merge_key_bindings([bindings(self), search.keys(self.search, self.run)]),
             style=Style.from_dict(STYLE),
             include_default_pygments_style=False,
             color_depth=self._color_depth,
@@ -185,15 +190,16 @@ class Editor:
             line.complete_state = None
             return
         self.expand()
-        if is_complete(line.text):
-            self.accept()
-        else:
-            line.insert_text("\n")
+        self.run()
 
-    def accept(self) -> None:
-        """The line is what the shell shall run."""
+    def run(self) -> None:
+        """Have the shell run the line, or begin another line of it."""
         text = self.line.text
-        self.title(text.strip().partition("\n")[0])
+        if not is_complete(text):
+            self.line.insert_text("\n")
+            return
+        if text.strip():
+            self.title(text.strip().partition("\n")[0])
         self.app.exit(result=text)
 
     def expand(self) -> None:
@@ -210,20 +216,34 @@ class Editor:
 
     async def edit(self) -> None:
         """Have what was typed edited with $VISUAL, $EDITOR or vi."""
-        sh, line = self._shell, self.line
-        words = sh.var.get("VISUAL") or sh.var.get("EDITOR") or ["vi"]
-        command = words if len(words) > 1 else words[0].split()
-        with tempfile.NamedTemporaryFile("w+", prefix="nsh", suffix=".rc", errors="surrogateescape") as file:
-            file.write(line.text + "\n")
-            file.flush()
-            status = sh.var.values["status"]
-            async with in_terminal():
-                await self._front(sh.call([*command, file.name]))
-            sh.var.values["status"] = status
-            with open(file.name, errors="surrogateescape") as edited:  # editors like to make a new file
-                text = edited.read().rstrip("\n")
+        line = self.line
+        try:
+            with tempfile.TemporaryDirectory(prefix="nsh") as directory:
+                name = f"{directory}/line.rc"
+                with open(name, "w", errors="surrogateescape") as file:
+                    file.write(line.text + "\n")
+                await self._call_editor(name)
+                with open(name, errors="surrogateescape") as file:
+                    text = file.read().rstrip("\n")
+        except OSError as e:
+            self.completing.notice = str(e)
+            return
         line.save_to_undo_stack()
         line.document = Document(text)
+
+    async def _call_editor(self, file: str) -> None:
+        """Have the user's editor in front, as if it had been typed, but that it leaves no status."""
+        sh = self._shell
+        command = ["vi"]
+        for name in ("EDITOR", "VISUAL"):
+            words = sh.var.get(name)
+            command = (
+                words if len(words) > 1 else "".join(words).split()
+            ) or command  # of the host it is one
+        status = sh.var.values["status"]
+        async with in_terminal():
+            await self._front(sh.call([*command, file]))
+        sh.var.values["status"] = status
 
     def _set_patience(self) -> None:
         app = self.app
@@ -321,12 +341,13 @@ class _Cursor(CursorShapeConfig):
     """The shape of the cursor tells the mode of vi; otherwise it is the user's own."""
 
     def __init__(self) -> None:
-        self._modal = ModalCursorShapeConfig()
+        self._shapes = {
+            EditingMode.VI: ModalCursorShapeConfig(),
+            EditingMode.EMACS: SimpleCursorShapeConfig(),
+        }
 
     def get_cursor_shape(self, application: Application[Any]) -> CursorShape:
-        if application.editing_mode is not EditingMode.VI:
-            return CursorShape._NEVER_CHANGE
-        return self._modal.get_cursor_shape(application)
+        return self._shapes[application.editing_mode].get_cursor_shape(application)
 
 
 def _terminal() -> Output:

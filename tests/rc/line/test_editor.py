@@ -339,6 +339,13 @@ async def test_visual_is_asked_before_editor_and_one_that_fails_changes_nothing(
         assert e.text == "echo old"
 
 
+async def test_an_editor_that_leaves_no_file_changes_nothing() -> None:
+    async with editing(prepare="EDITOR='rm -f'; VISUAL=''") as e:
+        await e.type("echo old", ctrl("x"), ctrl("e"))
+        await e.until(lambda: "No such file" in e.editor.completing.notice)
+        assert e.text == "echo old"
+
+
 # --- modes ---------------------------------------------------------------------------------------
 
 
