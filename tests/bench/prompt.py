@@ -21,8 +21,6 @@ from tests.rc.line.terminal import Terminal
 COMMANDS = 30_000
 LONGEST = 0.25
 
-_COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
-
 
 def bench(commands: int = COMMANDS, rounds: int = 15) -> Iterator[Row]:
     """Without a history, and with so many commands in it."""
@@ -50,13 +48,14 @@ def _fill(home: Path, commands: int) -> None:
 
 def _importing() -> float:
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import prompt_toolkit"], check=True, env=os.environ | _COMPILED)
+    environ = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
+    subprocess.run([sys.executable, "-c", "import prompt_toolkit"], check=True, env=environ)
     return time.perf_counter() - begin
 
 
 def _prompting(home: Path) -> float:
     begin = time.perf_counter()
-    terminal = Terminal(home, **_COMPILED)
+    terminal = Terminal(home, PYTHONDONTWRITEBYTECODE="")
     try:
         terminal.until("%")
         return time.perf_counter() - begin

@@ -34,6 +34,7 @@ from prompt_toolkit.layout import (
     FormattedTextControl,
     HSplit,
     Layout,
+    MultiColumnCompletionsMenu,
     Window,
 )
 from prompt_toolkit.layout.processors import (
@@ -46,6 +47,7 @@ from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.defaults import create_output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 
 from nsh.rc.line import colour, search
 from nsh.rc.line.abbr import expanded
@@ -65,6 +67,12 @@ if TYPE_CHECKING:
 
 MENU = 12
 """Lines of the menu."""
+
+COLUMN = 20
+"""Characters of a column of a menu that has several; wider ones are cut where two then have room."""
+
+MARGIN = 3
+"""Characters that such a menu has at its sides."""
 
 ESCAPE = 0.05
 """Seconds after which an escape was the key, and not the beginning of what another key sends."""
@@ -284,6 +292,7 @@ class Editor:
             wrap_lines=True,
             dont_extend_height=True,
         )
+        described = Condition(lambda: self._described)
         above = Window(FormattedTextControl(self._above), dont_extend_height=True, wrap_lines=True)
         notice = Window(FormattedTextControl(lambda: self.completing.notice), height=1, style="class:notice")
         body = HSplit(
@@ -292,7 +301,17 @@ class Editor:
                 FloatContainer(
                     window,
                     [
-                        Float(CompletionsMenu(MENU, scroll_offset=1), xcursor=True, ycursor=True),
+                        Float(
+                            CompletionsMenu(MENU, scroll_offset=1, extra_filter=described),
+                            xcursor=True,
+                            ycursor=True,
+                        ),
+                        Float(
+                            MultiColumnCompletionsMenu(1, COLUMN, show_meta=False, extra_filter=~described),
+                            left=0,
+                            right=0,
+                            ycursor=True,
+                        ),
                         Float(
                             Window(FormattedTextControl(self._right), dont_extend_width=True, height=1),
                             right=0,
@@ -312,8 +331,18 @@ class Editor:
         menu = self.line.complete_state
         if menu is None or self.app.is_done:
             return Dimension()
-        wanted = self.line.document.line_count + min(len(menu.completions), MENU)
+        lines = len(menu.completions)
+        if not self._described:
+            widest = max(get_cwidth(each.display_text) for each in menu.completions) + 1
+            lines = -(-lines // max(1, (self.columns - MARGIN) // widest))
+        wanted = self.line.document.line_count + min(lines, MENU)
         return Dimension(min=max(1, min(wanted, self.app.output.get_size().rows - len(self._prompt))))
+
+    @property
+    def _described(self) -> bool:
+        """Does the menu tell what its words mean? Then each has a line of its own."""
+        menu = self.line.complete_state
+        return menu is not None and any(each.display_meta_text for each in menu.completions)
 
     def _above(self) -> StyleAndTextTuples:
         """The lines of the prompt but the last, in which stands what is typed."""

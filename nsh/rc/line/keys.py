@@ -29,7 +29,9 @@ def bindings(editor: Editor) -> KeyBindings:
     inserting = here & (emacs_mode | vi_insert_mode)
     menu = here & Condition(lambda: line.complete_state is not None)
     empty = here & Condition(lambda: not line.text)
-    suggested = inserting & Condition(lambda: bool(line.suggestion) and line.document.is_cursor_at_the_end)
+    suggested = (
+        ~menu & inserting & Condition(lambda: bool(line.suggestion and line.document.is_cursor_at_the_end))
+    )
     abbreviating = inserting & Condition(lambda: bool(editor.abbreviations))
 
     @keys.add("enter", filter=here)

@@ -75,8 +75,12 @@ class Terminal:
         Blanks at the end of a line are not seen.
         """
         ask = seen if callable(seen) else lambda: seen.rstrip(" ") in self.screen
-        while not ask():
-            assert self.read(1), f"nsh has gone; {seen!r} is not on the screen:\n{self.screen}"
+        try:
+            while not ask():
+                assert self.read(1), "nsh has gone"
+        except BaseException as e:
+            e.add_note(f"{seen!r} is not on the screen:\n{self.screen}")
+            raise
         return self.screen
 
     def still(self) -> str:

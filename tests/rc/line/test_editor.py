@@ -224,6 +224,32 @@ async def test_the_menu_is_closed_by_control_g(tmp_path: Path) -> None:
         assert (e.text, e.menu) == ("cat a", [])
 
 
+async def test_who_types_on_has_less_in_the_menu(tmp_path: Path) -> None:
+    for name in ("alpha", "alpine", "also", "beta"):
+        (tmp_path / name).touch()
+    async with editing(prepare=f"cd {tmp_path}") as e:
+        await e.type("cat al", TAB)
+        await e.until(lambda: e.menu == ["alpha", "alpine", "also"])
+        await e.type("p")
+        await e.until(lambda: e.menu == ["alpha", "alpine"])
+        await e.type("i")
+        await e.until(lambda: e.menu == ["alpine"])
+        await e.type(TAB)
+        await e.shows("cat alpine ")
+        assert e.menu == []
+
+
+async def test_another_word_has_nothing_to_do_with_the_menu(tmp_path: Path) -> None:
+    (tmp_path / "a1").touch()
+    (tmp_path / "a2").touch()
+    async with editing(prepare=f"cd {tmp_path}") as e:
+        await e.type("cat a", TAB)
+        await e.until(lambda: e.menu)
+        await e.type(" ")
+        await asyncio.sleep(0.05)
+        assert (e.text, e.menu) == ("cat a ", [])
+
+
 async def test_who_types_on_does_not_get_a_menu(tmp_path: Path) -> None:
     (tmp_path / "a1").touch()
     (tmp_path / "a2").touch()

@@ -235,6 +235,17 @@ def test_the_menu_tells_what_its_words_mean(start: Start) -> None:
     t.until(lambda: t.lines[-1] == "~/work% mount -A")
 
 
+def test_files_stand_in_columns(start: Start, home: Path) -> None:
+    for letter in "abcdefgh":
+        (home / "work" / f"file-of-some-length-{letter}").touch()
+    t = start()
+    t.until("% ")
+    t.type("ls f" + TAB)
+    t.until("% ls file-of-some-length-\n file-of-some-length-a file-of-some-length-d file-of-some-length-g\n")
+    t.type(TAB + RIGHT)
+    t.until("% ls file-of-some-length-d")
+
+
 def test_a_narrow_terminal_and_one_of_another_size(start: Start) -> None:
     t = start()
     t.until("% ")
