@@ -25,10 +25,10 @@ from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, settle
 from nsh.kern.dev import File, up
-from nsh.kern.export import Export
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import RFCFDG, RFNOTEG
 from nsh.kern.stream import stream
+from nsh.kern.tree import Tree
 from nsh.p9.const import ORDWR
 from taskfs.peers import mounted
 from taskfs.post import Post
@@ -118,7 +118,7 @@ class Exchange:
 
         def show(device: int) -> Mounted:
             proc = self._leader.fork(RFNOTEG | RFCFDG)
-            made = mounted(proc, Export(proc, root), device, TRUST)
+            made = mounted(proc, Tree(proc, root), device, TRUST)
             made.undo_at_end(driver.at_hangup(root, made.close))
             return made
 

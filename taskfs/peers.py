@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from nsh import errors
 from nsh.kern.chan import Maybe, Path, settle, soon
 from nsh.kern.dev import AREAD, AWRITE, access_needed
-from nsh.kern.export import Export, File
+from nsh.kern.export import File
+from nsh.kern.tree import Tree
 from nsh.p9.const import ORCLOSE, OREAD
 from nsh.p9.files import Soon
 from taskfs import ctl
@@ -30,7 +31,7 @@ WORDS = ("kill", "signal", "closein")
 """The control messages that a task may write."""
 
 
-class View(Export):
+class View(Tree):
     """The directory of ``session``, for its tasks; ``proc`` acts for them."""
 
     def __init__(self, proc: Proc, session: Session) -> None:
@@ -109,7 +110,7 @@ class View(Export):
         raise errors.Eperm()
 
 
-def mounted(proc: Proc, files: Export, device: int, trust: float = 0.0) -> Mounted:
+def mounted(proc: Proc, files: Tree, device: int, trust: float = 0.0) -> Mounted:
     """Serve ``files`` to the kernel on a descriptor of /dev/fuse, in the name of ``proc``; see `Mounted`."""
     from nsh.net.fuse.mount import Elsewhere
     from nsh.net.fuse.serve import Mounted

@@ -12,8 +12,9 @@ import stat as unix
 import time
 
 from nsh import errors
-from nsh.dev.host import HostDevice, HostFile, _check_own, plan9_errors
+from nsh.dev.host import HostDevice, HostFile, check_own, plan9_errors
 from nsh.dev.hostid import Node
+from nsh.dev.openfile import OpenFile
 from nsh.kern.chan import Chan
 from nsh.kern.dev import AWRITE
 from nsh.kern.native import NOW, Change, Entry, Known, Native
@@ -34,8 +35,10 @@ class NativeHostDevice(HostDevice):
         """
         host: HostFile = c.aux
         if host.file is not None:
-            status = os.fstat(host.file.fd)
+            status = host.file.status()
             return status, self._qids.qid(status, host.file.fd)
+        self._mounts.refresh()
+        self._mounts.check(host.node)
         path = host.node.path
         status = os.lstat(path)
         qid = self._qids.qid(status, path)
@@ -45,10 +48,15 @@ class NativeHostDevice(HostDevice):
 
     def _new(self, directory: Chan, name: str) -> str:
         """The whole name of a file that is about to be called ``name`` in ``directory``."""
-        status, _ = self._there(directory)
-        _check_own(status, AWRITE)
-        parent: Node = directory.aux.node
-        return os.path.join(parent.path, name)
+        self._there(directory)
+        return self._name_in(directory.aux.node, name)
+
+    def _name_in(self, node: Node, name: str) -> str:
+        path = node.path
+        check_own(self._status(node, path), AWRITE)
+        if name in self._mounts.names:
+            self._mounts.check(self._nodes.child(node, name))
+        return os.path.join(path, name)
 
     # --- what describes a file -----------------------------------------------------------------
 
@@ -64,17 +72,20 @@ class NativeHostDevice(HostDevice):
 
     @plan9_errors
     def listing(self, c: Chan) -> list[Entry]:
-        fd = c.aux.file.fd
-        device = os.fstat(fd).st_dev
-        with os.scandir(fd) as entries:
+        file: OpenFile = c.aux.file
+        device = file.status().st_dev
+        with os.scandir(file.fd) as entries:
             return [Entry(e.name, self._qids.number(device, e.inode()), _kind(e)) for e in entries]
 
     @plan9_errors
     def statvfs(self, c: Chan) -> os.statvfs_result:
-        return os.statvfs(c.aux.target)
+        status, _ = self._itself(c)
+        host: HostFile = c.aux
+        return os.statvfs(os.path.dirname(host.node.path) if unix.S_ISLNK(status.st_mode) else host.target)
 
     @plan9_errors
     def readlink(self, c: Chan) -> str:
+        self._itself(c)
         host: HostFile = c.aux
         return os.readlink(host.node.path)
 
@@ -117,9 +128,9 @@ class NativeHostDevice(HostDevice):
         node: Node = c.aux.node
         if node.parent is None:
             raise errors.Efilename()
-        _check_own(os.stat(node.parent.path), AWRITE)
+        check_own(self._status(node.parent, node.parent.path), AWRITE)
         old = node.path
-        new = os.path.join(node.parent.path, name) if directory is None else self._new(directory, name)
+        new = self._name_in(node.parent, name) if directory is None else self._new(directory, name)
         if not replace and os.path.lexists(new):
             raise errors.Eexist()
         os.rename(old, new)

@@ -1,7 +1,7 @@
 """What Linux can be told of a file and 9P has no words for: links, blocks, nanoseconds, special files.
 
 A device whose files are the host's own is a `Native`, too. Who shows them to Linux without 9P in between
-(`nsh.net.fuse.tree`) uses it beside the device's usual members. Only the interface is here.
+(`nsh.kern.tree`) uses it beside the device's usual members. Only the interface is here.
 """
 
 from __future__ import annotations

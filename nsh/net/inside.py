@@ -26,11 +26,11 @@ from nsh.dev.host import HostDevice
 from nsh.dev.hostview import HostView, Shortcut, host_view, shortcuts
 from nsh.dev.spawn import Start, run_as
 from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
+from nsh.kern.tree import Tree
 from nsh.net import enter as entering
 from nsh.net.fuse.mount import Elsewhere
 from nsh.net.fuse.owners import Owners
 from nsh.net.fuse.serve import Mounted
-from nsh.net.fuse.tree import Tree
 
 _rooms: WeakKeyDictionary[Proc, list[Room]] = WeakKeyDictionary()
 """The rooms of each leader."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from nsh.kern.proc import current
+from nsh.kern.tree import Tree
 from nsh.net.fuse import abi
 from nsh.net.fuse.owners import Owners
 from nsh.net.fuse.session import NAMES, Session
-from nsh.net.fuse.tree import Tree
 from nsh.net.step import start
 from tests.fuse.mounts import ninepfuse, server
 from tests.kern.world import world

@@ -136,7 +136,8 @@ async def test_what_is_not_known_of_a_file_system_is_not_made_up(tmp_path: Path)
 async def test_bits_that_9p_cannot_keep_are_refused(tmp_path: Path) -> None:
     async with mounted(tmp_path):
         script = """
-            cd $M; touch f; mkdir d; chmod u+s f; chmod 2755 f; chmod +t d; mkdir -m 1777 e; install -m 4755 f g
+            cd $M; touch f; mkdir d
+            chmod u+s f; chmod 2755 f; chmod +t d; mkdir -m 1777 e; install -m 4755 f g
             chmod +t f; chmod g+s d; mkdir -m 2775 s; stat -c '%n %a' f d s; ls -d e"""
         told = (await shell(script, tmp_path)).splitlines()
         assert [line.rpartition(": ")[2] for line in told[:5]] == ["Operation not permitted"] * 5

@@ -13,9 +13,9 @@ import os
 from nsh.dev.mnt import MntDevice
 from nsh.kern.chan import Chan
 from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
+from nsh.kern.tree import Tree
 from nsh.net.fuse.mount import Place, attach
 from nsh.net.fuse.serve import Mounted
-from nsh.net.fuse.tree import Tree
 from nsh.p9.const import QTDIR
 
 TRUST = 1.0

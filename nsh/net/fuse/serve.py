@@ -14,11 +14,11 @@ from errno import EAGAIN, ECONNABORTED, EINTR, EINVAL, ENODEV, ENOENT
 
 from nsh.kern.export import File
 from nsh.kern.proc import Proc
+from nsh.kern.tree import Tree
 from nsh.net.fuse import abi
 from nsh.net.fuse.mount import Place
 from nsh.net.fuse.owners import Owners
 from nsh.net.fuse.session import MAXWRITE, Message, Session
-from nsh.net.fuse.tree import Tree
 from nsh.net.step import start
 
 log = logging.getLogger("nsh.fuse")

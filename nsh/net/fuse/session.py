@@ -1,6 +1,6 @@
 """What the kernel asks for over FUSE, done with the files of an export; pure, like `nsh.p9.server`.
 
-A `Session` is fed the requests of one mount and hands out the replies. It drives a `nsh.net.fuse.tree.Tree`,
+A `Session` is fed the requests of one mount and hands out the replies. It drives a `nsh.kern.tree.Tree`,
 so whatever can be exported can be mounted. Reading /dev/fuse and mounting are not known here.
 
 The kernel names a file by its nodeid, a `Node` here: a file that was walked to, by the name that it has in
@@ -31,11 +31,11 @@ from typing import Any, TypeAlias
 from nsh.kern.chan import settle
 from nsh.kern.export import File
 from nsh.kern.native import Change, Entry, Known
+from nsh.kern.tree import Tree
 from nsh.net.fuse import abi, attr
 from nsh.net.fuse.errnos import number
 from nsh.net.fuse.node import Handle, Node, open_mode, truncated_already
 from nsh.net.fuse.table import Table
-from nsh.net.fuse.tree import Tree
 from nsh.p9.const import DMDIR, OREAD, QTAPPEND, QTDIR, QTTMP
 from nsh.p9.files import Soon
 from nsh.p9.msg import Buffer

@@ -14,11 +14,11 @@ from errno import EBADF, ENOENT, ESTALE
 from nsh.kern.chan import settle
 from nsh.kern.export import File
 from nsh.kern.native import Known
+from nsh.kern.tree import Tree
 from nsh.net.fuse import abi
 from nsh.net.fuse.attr import kind
 from nsh.net.fuse.errnos import number
 from nsh.net.fuse.node import Handle, Node, same
-from nsh.net.fuse.tree import Tree
 from nsh.p9.files import Soon
 
 
