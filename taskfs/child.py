@@ -209,6 +209,10 @@ class Child:
             return self.last_status()
         return self._last
 
+    async def has_ended(self) -> bool:
+        """Has its task come to its end, or is it lost?"""
+        return status.all_ended(await self.status())
+
     def last_status(self) -> str:
         """The status lines of a lost one: the last that are known."""
         opens = len(self._held)

@@ -1,8 +1,8 @@
 """TaskDevice: the device `#T`. It has one directory, remote, with a clone file and the sessions.
 
-Here are the table of sessions and what the owner of this host may see of it. What a session does is in
-`session`, which is imported with the first one, as is all that only sessions need: every nsh has this
-device, few use it.
+Here is the table of sessions. What the owner of this host may see beside them is in `about`, and what a
+session does in `session`, which is imported with the first one, as is all that only sessions need: every nsh
+has this device, few use it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, Path
-from nsh.kern.dev import Device, Directory, File, Text, up
+from nsh.kern.dev import Device, Directory, File, up
 from nsh.kern.namec import quote
+from nsh.p9.stat import Qid
+from taskfs.about import Files, about
 from taskfs.descriptors import more_files
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from taskfs.back import Exchanges
     from taskfs.guard import Guard
     from taskfs.hosts import Hosts
+    from taskfs.journal import Journal
     from taskfs.owner import Owner
     from taskfs.session import Session
 
@@ -46,10 +48,8 @@ class TaskDevice(Device):
         self._free: list[int] = []
         self._owners: dict[Proc, Owner] = {}
         self._detached: dict[str, Owner] = {}
-        self._remote = Remote(
-            self, Clone(self), _arch(self.eve), _env(self.eve), OwnerDirectory("fs", self.eve),
-            OwnerDirectory("ns", self.eve), Status(self),
-        )  # fmt: skip
+        self._files = Files(self)
+        self._remote = Remote(self, Clone(self), *about(self, self._files))
         self._background: set[asyncio.Future[Any]] = set()
 
     def tree(self) -> Directory:
@@ -82,7 +82,28 @@ class TaskDevice(Device):
         """The hosts that were met."""
         from taskfs.hosts import Hosts
 
-        return Hosts()
+        return Hosts(self.journal)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What has happened here."""
+        from taskfs.journal import Journal
+
+        return Journal()
+
+    # --- files of the host ---------------------------------------------------------------------
+
+    def walk(self, c: Chan, names: list[str]) -> Maybe[tuple[Chan | None, list[Qid]]]:
+        """As any device, but below fs are files of the host."""
+        return self._files.walk(c, names) or super().walk(c, names)
+
+    def create(self, c: Chan, name: str, mode: int, perm: int) -> Maybe[Chan]:
+        """As any device, but in fs it is a file of the host."""
+        if c.aux is not self._files:
+            return super().create(c, name, mode, perm)
+        self._files.check()
+        made: Maybe[Chan] = self._files.tree.create(c, name, mode, perm)
+        return made
 
     # --- sessions ------------------------------------------------------------------------------
 
@@ -98,6 +119,7 @@ class TaskDevice(Device):
         number = heapq.heappop(self._free) if self._free else len(self.sessions)
         session = Session(self, number, p, place, owner)
         owner.add(session)
+        session.diary.tell(f"clone {quote(p.user)}")
         self.sessions[number] = session
         self._remote.add(session)
         return session
@@ -211,100 +233,3 @@ class Clone(File):
     def open(self, c: Chan, mode: int) -> Chan:
         place = c.path.parent or c.path
         return self._device.new_session(up(), place).open_ctl(mode)
-
-
-class OwnerDirectory(Directory):
-    """A directory that only the owner of the host, and only if he has proved who he is, may look into."""
-
-    def __init__(self, name: str, owner: str, *entries: File) -> None:
-        super().__init__(name, *entries, perm=0o500, uid=owner)
-
-    def _check(self) -> None:
-        p = up()
-        if not p.authenticated or p.user != self.uid:
-            raise errors.Eperm()
-
-    def open(self, c: Chan, mode: int) -> Chan | None:
-        self._check()
-        return None
-
-    def lookup(self, name: str) -> Maybe[File]:
-        self._check()
-        return super().lookup(name)
-
-
-class EnvDirectory(OwnerDirectory):
-    """env: the environment that tasks start with, a file for each variable."""
-
-    def lookup(self, name: str) -> File:
-        self._check()
-        if name not in os.environ:
-            raise errors.Enonexist()
-        return self._file(name)
-
-    def entries(self) -> Iterable[File]:
-        return [self._file(name) for name in os.environ]
-
-    def _file(self, name: str) -> File:
-        file = self._entries.get(name)
-        if file is None:
-            self.add(Text(name, lambda: os.environ.get(name, ""), 0o400))
-            file = self._entries[name]
-        return file
-
-
-class Status(OwnerDirectory):
-    """status: what goes on here, and a directory for each session."""
-
-    def __init__(self, device: TaskDevice) -> None:
-        super().__init__(
-            "status",
-            device.eve,
-            Text("load", lambda: "{:.2f} {:.2f} {:.2f}\n".format(*os.getloadavg()), 0o400),
-            Text("sessions", self._list_sessions, 0o400),
-            Text("hosts", self._list_hosts, 0o400),
-        )
-        self._device = device
-
-    def lookup(self, name: str) -> Maybe[File]:
-        self._check()
-        known = name.isascii() and name.isdecimal()
-        session = self._device.sessions.get(int(name)) if known else None
-        return super().lookup(name) if session is None else self._about(session)
-
-    def entries(self) -> Iterable[File]:
-        sessions = [self._about(session) for _, session in sorted(self._device.sessions.items())]
-        return [*self._entries.values(), *sessions]
-
-    def _about(self, session: Session) -> Directory:
-        """The directory that tells of a session: made once, and gone with it."""
-        if session.about is None:
-            hosts = Text("hosts", session.hosts, 0o400)
-            session.about = OwnerDirectory(session.name, self.uid, hosts)
-            session.about.parent = self
-        return session.about
-
-    def _list_sessions(self) -> str:
-        return "".join(f"{n} {s.uid} {s.opens}\n" for n, s in sorted(self._device.sessions.items()))
-
-    def _list_hosts(self) -> str:
-        states = {(False, False): "up", (True, False): "lost", (True, True): "dead"}
-        return "".join(
-            f"{quote(host.name)} {states[host.lost, host.dead]} {len(host.children)}\n"
-            for host in self._device.hosts.met()
-        )
-
-
-def _env(owner: str) -> OwnerDirectory:
-    return EnvDirectory("env", owner)
-
-
-def _arch(owner: str) -> OwnerDirectory:
-    mine = os.uname()
-    facts: dict[str, Callable[[], str]] = {
-        "os": lambda: mine.sysname,
-        "machine": lambda: mine.machine,
-        "cpus": lambda: str(os.cpu_count() or 1),
-        "memory": lambda: str(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
-    }
-    return OwnerDirectory("arch", owner, *(Text(name, fact, 0o400) for name, fact in facts.items()))

@@ -310,13 +310,21 @@ class Team:
             await self._bell.wait()
             if self._freed:
                 raise errors.Ehungup()
-        started = [child for child in self.children if child.started]
-        lines = await each(started, lambda child: child.wait())
+        return await self._waits([child for child in self.children if child.started])
+
+    async def _waits(self, children: list[Child]) -> str:
+        lines = await each(children, lambda child: child.wait())
         return "".join(
             status.prefixed(line, f"{child.rank} {child.host.name} ")
-            for child, line in zip(started, lines, strict=True)
+            for child, line in zip(children, lines, strict=True)
             if isinstance(line, str)
         )
+
+    async def exits(self) -> str:
+        """The lines of `wait` of those children whose tasks have ended."""
+        started = [child for child in self.children if child.started]
+        ended = await each(started, lambda child: child.has_ended(), ASKED)
+        return await self._waits([child for child, over in zip(started, ended, strict=True) if over is True])
 
     def free(self) -> None:
         """Wake who waits, and stop what goes on. The children are given back by the session."""

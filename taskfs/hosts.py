@@ -26,6 +26,7 @@ from taskfs.post import Role
 
 if TYPE_CHECKING:
     from nsh.kern.proc import Proc
+    from taskfs.journal import Journal
     from taskfs.session import Session
 
 T = TypeVar("T")
@@ -49,7 +50,8 @@ class Host:
 
     here = False
 
-    def __init__(self, name: str, base: str) -> None:
+    def __init__(self, name: str, base: str, journal: Journal) -> None:
+        self._journal = journal
         self.name = name
         self.base = base
         self.lost = False
@@ -216,6 +218,7 @@ class Host:
         """The host does not answer: all who wait for it are told, and it is seen at its resources."""
         if not self.lost:
             self.lost = True
+            self._journal.tell(f"host {self.name} is {self.state}")
             for child in self.children:
                 child.hide()
         asking, self._asking = self._asking, set()
@@ -231,6 +234,7 @@ class Host:
     def _answers(self) -> None:
         """It is not lost, or not any more."""
         if self.lost:
+            self._journal.tell(f"host {self.name} answers again")
             self.lost = False
             for child in self.children:
                 child.show()
@@ -279,6 +283,11 @@ class Host:
                 self._watcher.cancel()
                 self._watcher = None
 
+    @property
+    def state(self) -> str:
+        """``up``, ``lost`` or ``dead``."""
+        return "dead" if self.dead else "lost" if self.lost else "up"
+
     def leave(self, child: Child) -> None:
         """The child is given back."""
         self.children.discard(child)
@@ -296,8 +305,8 @@ class Here(Host):
 
     here = True
 
-    def __init__(self) -> None:
-        super().__init__(os.uname().nodename, "")
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(os.uname().nodename, "", journal)
 
     async def clone(self, session: Session) -> Child:
         made = session.device.new_session(session.proc, session.place, session.owner)
@@ -367,8 +376,9 @@ def _drop(result: Any) -> None:
 class Hosts:
     """The hosts that one device has met, and where its round robin stands."""
 
-    def __init__(self) -> None:
-        self.here = Here()
+    def __init__(self, journal: Journal) -> None:
+        self.here = Here(journal)
+        self._journal = journal
         self._met: dict[tuple[str, int], Host] = {}
         self._cursor = 0
 
@@ -434,7 +444,7 @@ class Hosts:
 
     async def _meet(self, proc: Proc, name: str, mount: int) -> Host:
         """The host called ``name``. Errors: `Enonexist` if it is none."""
-        host = self._met.get((name, mount)) or Host(name, "")
+        host = self._met.get((name, mount)) or Host(name, "", self._journal)
         if host.dead or (host.base and not host.lost):
             return host
         await host.meet(proc)

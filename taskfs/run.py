@@ -17,6 +17,7 @@ from nsh import errors
 from nsh.dev.launch import Launch, waits
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
+from nsh.kern.namec import quote
 from taskfs import status
 from taskfs.guard import Guard, Job, NoDirectory
 from taskfs.spool import Bell, Feed, Spool
@@ -48,7 +49,8 @@ class Task:
     ``changed`` is called when this is known, and when nothing is ``left`` of the task.
     """
 
-    def __init__(self, guard: Guard, changed: Callable[[Task], None]) -> None:
+    def __init__(self, guard: Guard, changed: Callable[[Task], None], tell: Callable[[str], None]) -> None:
+        """``tell`` is told what happens, see `journal`."""
         self.pid = 0
         self.left = True
         self.ending: Ending | None = None
@@ -57,6 +59,8 @@ class Task:
         self._guard = guard
         self._space: Space | None = None
         self._changed = changed
+        self._tell = tell
+        self._name = ""
         self._limit: asyncio.TimerHandle | None = None
 
     async def start(self, job: Job, pipes: tuple[Feed, Spool, Spool], space: Space | None) -> None:
@@ -67,6 +71,7 @@ class Task:
         """
         self._space = space
         ours: list[int] = []
+        self._name = quote(job.argv[0])
         try:
             await self._start(job, ours)
         except BaseException as e:
@@ -76,7 +81,9 @@ class Task:
             elif not (self.number and isinstance(e, asyncio.CancelledError)):
                 self._close_space()  # else that happens when it is gone
             if isinstance(e, OSError | errors.FileFormatError):
-                raise _refused(e, job.directory) from None
+                refused = _refused(e, job.directory)
+                self._tell(f"exec {self._name}: {refused}")
+                raise refused from None
             raise
         for pipe, fd in zip((pipes[0].attach, pipes[1].drain, pipes[2].drain), ours, strict=True):
             pipe(fd)
@@ -122,6 +129,7 @@ class Task:
     def started(self, pid: int) -> None:
         """It runs."""
         self.pid = pid
+        self._tell(f"exec {self._name} {pid}")
 
     def ended(self, code: int, user: float, system: float, real: float) -> None:
         """The process has ended."""
@@ -130,6 +138,7 @@ class Task:
 
     def _end(self, ending: Ending) -> None:
         self.ending = ending
+        self._tell(f"exit {ending.pid} '{ending.why}'")
         if self._limit is not None:
             self._limit.cancel()
         self._changed(self)
@@ -171,15 +180,18 @@ class Leaf:
     """What a session without children does: it runs one task after the other, here.
 
     ``home``: the host's directory in which tasks run if it is not said otherwise; ``p``: who acts for the
-    session; ``arg0``: what was run last; ``used``: something was.
+    session; ``tell`` is told what happens; ``arg0``: what was run last; ``used``: something was.
     """
 
-    def __init__(self, guard: Guard, options: Options, home: str, p: Proc) -> None:
+    def __init__(
+        self, guard: Guard, options: Options, home: str, p: Proc, tell: Callable[[str], None]
+    ) -> None:
         self._guard = guard
+        self._tell = tell
         self._options = options
         self._proc = p
         self._home = home
-        self._stdin, self._stdout, self._stderr = Feed(), Spool(), Spool()
+        self._stdin, self._stdout, self._stderr = self._pipes()
         self._task: Task | None = None
         self._starting: Task | None = None
         self._left: set[Task] = set()
@@ -217,8 +229,8 @@ class Leaf:
         # what the task before has left stays, until another has really started
         pipes = self._stdin, self._stdout, self._stderr
         if self._task is not None:
-            pipes = Feed(), Spool(), Spool()
-        task = self._starting = Task(self._guard, self._changed)
+            pipes = self._pipes()
+        task = self._starting = Task(self._guard, self._changed, self._tell)
         try:
             job = await self._job([*argv, *options.args], role)
             await task.start(job, pipes, self._space())
@@ -239,6 +251,12 @@ class Leaf:
         self._changed(task)  # it may have ended already
         if options.timeout:
             task.limit(options.timeout)
+
+    def _pipes(self) -> tuple[Feed, Spool, Spool]:
+        def held_back(name: str) -> Callable[[str], None]:
+            return lambda why: self._tell(f"{name} held back: {why}")
+
+        return Feed(), Spool(held_back=held_back("stdout")), Spool(held_back=held_back("stderr"))
 
     async def _job(self, argv: list[str], role: Role) -> Job:
         options = self._options

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import cached_property
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsh import errors
 from nsh.errors import P9Error
+from nsh.hostnames import fold
 from nsh.kern.chan import Chan, Maybe, Path, settle
 from nsh.kern.dev import Directory, File, up
 from nsh.kern.namec import quote
@@ -27,6 +29,7 @@ from taskfs.child import Child
 from taskfs.files import FILES
 from taskfs.gather import Team, substitute
 from taskfs.hosts import Host
+from taskfs.journal import Diary
 from taskfs.lost import Place
 from taskfs.many import each
 from taskfs.owner import ATONCE, Turn
@@ -62,6 +65,7 @@ class Session(Directory):
         self.options = ctl.Options()
         self.above: tuple[str, ...] = ()  # the hosts that have reserved this session, one through the other
         self.about: Directory | None = None  # what the owner of the host sees of it under status
+        self.diary = Diary(device.journal, number)
         self.opens = 0
         self.gone = False
         self._users = 0
@@ -172,7 +176,8 @@ class Session(Directory):
     def _leaf(self) -> Leaf:
         """What runs tasks here; made when it is first asked for, which of a team it seldom is."""
         if self._leaf_made is None:
-            self._leaf_made = Leaf(self.device.guard, self.options, self.device.home, self.proc)
+            device = self.device
+            self._leaf_made = Leaf(device.guard, self.options, device.home, self.proc, self.diary.tell)
         return self._leaf_made
 
     @property
@@ -197,8 +202,22 @@ class Session(Directory):
 
     def hosts(self) -> str:
         """A line for each child: its rank, its host, and its number there."""
-        children = self._team.children if self._team is not None else []
-        return "".join(f"{child.rank} {quote(child.host.name)} {child.number}\n" for child in children)
+        return "".join(f"{c.rank} {quote(c.host.name)} {c.number}\n" for c in self._children())
+
+    def _children(self) -> list[Child]:
+        return self._team.children if self._team is not None else []
+
+    async def exits(self) -> str:
+        """The lines of wait, of those tasks that have ended."""
+        if self._team is not None:
+            return await self._team.exits()
+        return await self._leaf.wait() if self._leaf.used and not self._leaf.running else ""
+
+    async def topology(self) -> str:
+        """What was reserved for it, and there, and so on: see `topology`."""
+        from taskfs.topology import topology
+
+        return await topology(self.proc, str(self.path), self._children())
 
     # --- its tasks -----------------------------------------------------------------------------
 
@@ -269,6 +288,7 @@ class Session(Directory):
     async def _exec(self, team: Team, argv: list[str]) -> None:
         async with self._lock:
             self.alive()
+            self.diary.tell(f"exec {quote(argv[0])} on {len(team.children)}")
             await team.exec(argv)
 
     def put_below(self, hosts: tuple[str, ...]) -> None:
@@ -305,11 +325,13 @@ class Session(Directory):
                 if failed:
                     raise P9Error("res: " + "; ".join(f"{name}: {why}" for name, why in failed.items()))
                 await self._adopt(_ranked(got, chosen))
-            except BaseException:
+            except BaseException as e:
+                self.diary.tell(f"res {n} failed: {e}")
                 self._disown(before)
                 self._give_back(got)
                 raise
             hosts.advance(n)
+            self.diary.tell(f"res {n} {fold(host.name for host in chosen)}")
 
     async def _clone(self, host: Host, got: list[Child]) -> None:
         self.alive()  # many may be left to do when the session is freed
@@ -355,6 +377,7 @@ class Session(Directory):
 
     def signal(self, number: int) -> Maybe[None]:
         """Send a signal to the process group of every task."""
+        self.diary.tell(f"signal {signal.Signals(number).name}")
         if self._team is not None:
             return self._team.command(f"signal {number.name}")  # type: ignore[attr-defined]
         self._leaf.signal(number)
@@ -362,6 +385,7 @@ class Session(Directory):
 
     def kill(self) -> Maybe[None]:
         """Kill every task: SIGTERM, then SIGKILL."""
+        self.diary.tell("kill")
         if self._team is not None:
             return self._team.command("kill")
         self._leaf.kill()
@@ -431,7 +455,7 @@ class Session(Directory):
 
     def _below(self) -> Iterator[Session]:
         """The sessions of this host that were reserved for this one, those that they reserved, and so on."""
-        for child in self._team.children if self._team is not None else []:
+        for child in self._children():
             if child.here:
                 session: Session = child.directory.aux
                 yield session
@@ -442,6 +466,7 @@ class Session(Directory):
         if self.gone:
             return
         self.gone = True
+        self.diary.tell("release")
         if self._reaper is not None:
             self._reaper.cancel()
         self.device.forget(self)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from collections.abc import Callable
 
 from nsh import errors
 from nsh.errors import P9Error
@@ -60,11 +61,13 @@ class Spool:
     full, or no more files can be opened: nothing is lost, and it goes on when there is room or a reader.
     """
 
-    def __init__(self, quota: int = QUOTA) -> None:
+    def __init__(self, quota: int = QUOTA, held_back: Callable[[str], None] | None = None) -> None:
+        """``held_back`` is told the first time that it is, and why."""
         self.start = 0
         self.end = 0
         self.eof = False
         self._quota = quota
+        self._held_back = held_back
         self._head = bytearray()  # the first that are kept
         self._segments: deque[tuple[int, int]] = deque()  # (offset of the first byte, descriptor)
         self._tail = b""  # the last, as long as the disk does not take them
@@ -148,7 +151,8 @@ class Spool:
                     self._segments.append((at, temporary()))
                 first, fd = self._segments[-1]
                 self._tail = self._tail[os.pwrite(fd, self._tail, at - first) :]
-        except OSError:
+        except OSError as e:
+            self._say(os.strerror(e.errno or 0))
             self._retry = asyncio.get_running_loop().call_later(RETRY, self._try_again)
 
     def _try_again(self) -> None:
@@ -165,9 +169,15 @@ class Spool:
         """Is there room for more? Gives up what has been read, if that makes room."""
         while self._tail or self.end - self.start >= self._quota:
             if not self._positions or min(self._positions.values()) < self._second():
+                self._say(f"{self.end - self.start} bytes are kept, and not read")
                 return False
             self._drop()
         return True
+
+    def _say(self, why: str) -> None:
+        if self._held_back is not None:
+            self._held_back(why)
+            self._held_back = None
 
     def _second(self) -> int:
         """Where the piece begins that comes behind the oldest one."""

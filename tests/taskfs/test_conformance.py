@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from nsh.kern.mnt import MREPL
 from tests.conformance import check_tree
 from tests.taskfs.world import world
 
 
-async def test_the_empty_device() -> None:
+async def test_the_empty_device(tmp_path: Path) -> None:
     async with world() as w:
+        await w.p.bind(
+            str(tmp_path), "/task/remote/fs", MREPL
+        )  # these are the files of the host: test_about.py
         await check_tree(w.p, "/task")
         assert w.device.sessions == {}
 

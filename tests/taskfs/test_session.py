@@ -246,9 +246,9 @@ async def test_the_owner_sees_on_which_hosts_a_session_is() -> None:
         host = quote(os.uname().nodename)
         assert await w.cat("/task/remote/status/0/hosts") == f"0 {host} 1\n1 {host} 2\n"
         assert await w.cat("/task/remote/status/1/hosts") == ""
-        assert await w.ls("/task/remote/status") == ["0", "1", "2", "hosts", "load", "sessions"]
+        assert await w.ls("/task/remote/status") == ["0", "1", "2", "hosts", "load", "log", "sessions"]
         await w.echo("release", f"{s}/ctl")
-        assert await w.ls("/task/remote/status") == ["hosts", "load", "sessions"]
+        assert await w.ls("/task/remote/status") == ["hosts", "load", "log", "sessions"]
         for name in ("0", "00", "x", "٠"):
             with pytest.raises(FileNotFoundError):
                 await w.cat(f"/task/remote/status/{name}/hosts")
