@@ -27,24 +27,27 @@ Fragments = list[tuple[str, str]]
 
 
 class Argument(NamedTuple):
-    """What may stand at one place: ``literals``, or something of one of ``kinds``; it may be ``optional``."""
+    """What may stand at one place: ``literals``, or something of one of ``kinds``.
+
+    ``optional``: it may be missing; ``repeats``: more of it may come.
+    """
 
     literals: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     optional: bool = False
+    repeats: bool = False
 
 
 class Usage(NamedTuple):
     """One form of a command or a message.
 
-    ``options``: for each that the form shows, of which kind its argument is, '' for none; ``repeats``: the
-    last argument may come again; ``about``: what it does, in a sentence.
+    ``options``: for each that the form shows, of which kind its argument is, '' for none; ``about``: what it
+    does, in a sentence.
     """
 
     name: str
     args: list[Argument]
     options: dict[str, str]
-    repeats: bool = False
     about: str = ""
 
 
@@ -352,7 +355,7 @@ def _usage(words: list[tuple[str, str]]) -> Iterator[Usage]:
     args: list[Argument] = []
     options: dict[str, str] = {}
     option = ""
-    alternative = repeats = False
+    alternative = False
     depth = 0
     for font, word in words[1:]:
         if word in ("[", "]", "|"):
@@ -360,7 +363,7 @@ def _usage(words: list[tuple[str, str]]) -> Iterator[Usage]:
             alternative = word == "|"
             option = ""
         elif word == "...":
-            repeats = True
+            args[-1:] = [argument._replace(repeats=True) for argument in args[-1:]]
         elif word in ("{", "}", "option", "options"):
             continue
         elif word.startswith("-") and font != ITALIC:
@@ -377,7 +380,7 @@ def _usage(words: list[tuple[str, str]]) -> Iterator[Usage]:
                 argument = Argument((*before.literals, word), before.kinds, depth > 0)
             args.append(argument)
             alternative, option = False, ""
-    yield Usage(words[0][1], args, options, repeats)
+    yield Usage(words[0][1], args, options)
 
 
 def _files(text: Fragments) -> Iterator[list[str | None]]:

@@ -7,7 +7,7 @@ What is offered for an argument follows from the manual: what the arguments in a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from nsh.kern.namec import Access, namec
@@ -15,17 +15,45 @@ from nsh.rc.line import manual
 from nsh.rc.line.files import PATIENCE
 from nsh.rc.line.place import NAME, OTHER, PLAIN, Piece, Place, Role, literal, place
 from nsh.rc.line.sources import Offer, Sources, offers
-from nsh.rc.line.usage import following, is_command
+from nsh.rc.line.usage import COMMANDS, following
 from nsh.rc.var import quoted
 
 if TYPE_CHECKING:
     from nsh.rc.line.history import History
     from nsh.rc.run import Shell
 
+_SOURCES: dict[str, Callable[[Sources, str], Awaitable[list[Offer]]]] = {
+    **dict.fromkeys(COMMANDS, Sources.commands),
+    **dict.fromkeys(("address", "server"), Sources.addresses),
+    **dict.fromkeys(("pid", "apid"), Sources.pids),
+    **dict.fromkeys(("host", "hosts"), Sources.hosts),
+    "names": Sources.whatever_has_a_name,
+    "session": Sources.sessions,
+    "signal": Sources.signals,
+    "title": Sources.titles,
+}
+"""Who knows what the arguments can be that are called so."""
+
 _DIRECTORIES = frozenset(("dir", "directory", "todir"))
 _NUMBERS = ("bytes", "count", "level", "lines", "n", "number", "offset", "offset1", "offset2", "s", "seconds")
-_NOTHING = frozenset((*_NUMBERS, "alg", "arch", "f", "letters", "size", "spec", "status", "time", "word"))
-_NO_FILES = _NOTHING | {"title", "signal", "names"}
+_TEXTS = (
+    "alg",
+    "arch",
+    "aname",
+    "f",
+    "group",
+    "letters",
+    "section",
+    "size",
+    "spec",
+    "status",
+    "tasks",
+    "time",
+    "word",
+)
+_NO_FILES = frozenset((*_NUMBERS, *_TEXTS, *_SOURCES)) - {"server"}
+"""What arguments are called that are no files."""
+
 _CTL = "ctl"
 """What control files are called."""
 
@@ -59,9 +87,9 @@ class Completer:
             case Role.TEXT:
                 return cursor, []
             case Role.DESCRIPTOR:
-                return where.start, self._sources.descriptors(written, text[where.start - 1] == "=")
+                return where.start, await self._sources.descriptors(written, text[where.start - 1] == "=")
             case Role.VARIABLE:
-                return where.start, self._sources.variables(written)
+                return where.start, await self._sources.variables(written)
         typed = literal(where.pieces)
         if typed is None:
             return await self._behind_variables(where)
@@ -69,7 +97,7 @@ class Completer:
             case Role.COMMAND:
                 found = await self._sources.commands(typed)
             case Role.FUNCTION:
-                found = self._sources.functions(typed)
+                found = await self._sources.functions(typed)
             case Role.ARGUMENT:
                 found = await self._argument(where, typed)
             case _:
@@ -137,7 +165,7 @@ class Completer:
             found = offers(typed, page.options)
             kinds = [kind for usage in page.usages if (kind := usage.options.get("-"))]
             if "signal" in kinds:
-                signals = self._sources.signals(typed[1:])
+                signals = await self._sources.signals(typed[1:])
                 found += [o._replace(text="-" + o.text, shown="-" + o.shown) for o in signals]
             if found:
                 return found
@@ -147,30 +175,19 @@ class Completer:
         self, usages: list[manual.Usage], words: Sequence[str | None], typed: str
     ) -> list[Offer]:
         """What may follow the words by these usages."""
-        next = following(usages, words)
+        next = following(usages, words, {"host": await self._sources.host_names()})
         if next.inner:
             return await self._of_command(words[next.inner :], typed)
-        return await self._of_kind(next.argument, typed)
-
-    async def _of_kind(self, argument: manual.Argument, typed: str) -> list[Offer]:
-        """What an argument can be."""
-        kinds = set(argument.kinds)
-        if is_command(argument):
-            return await self._sources.commands(typed)
+        argument = next.argument
         found = offers(typed, dict.fromkeys(argument.literals, ""))
-        if kinds & {"pid", "apid"}:
-            return found + self._sources.pids(typed)
-        if "title" in kinds:
-            found += self._sources.titles(typed)
-        if "signal" in kinds:
-            found += self._sources.signals(typed)
-        if "names" in kinds:
-            found += await self._sources.whatever_has_a_name(typed)
-        if kinds & {"address", "host", "server"}:
-            found += self._sources.addresses(typed)
-        if (found and (typed or not kinds)) or (kinds and kinds <= _NO_FILES):
+        kinds = [kind for kind in argument.kinds if "pid" not in argument.kinds or kind not in COMMANDS]
+        for ask in dict.fromkeys(_SOURCES[kind] for kind in kinds if kind in _SOURCES):
+            found += await ask(self._sources, typed)
+        if (found and (typed or not kinds)) or (kinds and _NO_FILES.issuperset(kinds)):
             return found
-        return found + await self._sources.files(typed, directories=bool(kinds) and kinds <= _DIRECTORIES)
+        return found + await self._sources.files(
+            typed, directories=bool(kinds) and _DIRECTORIES.issuperset(kinds)
+        )
 
     # --- control files -------------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ class Sources:
 
         return ours(self._shell.proc, name)
 
-    def functions(self, typed: str) -> list[Offer]:
+    async def functions(self, typed: str) -> list[Offer]:
         return offers(typed, {name: _short(f.text) for name, f in self._shell.var.functions.items()})
 
     # --- files ---------------------------------------------------------------------------------
@@ -124,14 +124,14 @@ class Sources:
 
     # --- variables and descriptors -------------------------------------------------------------
 
-    def variables(self, typed: str) -> list[Offer]:
+    async def variables(self, typed: str) -> list[Offer]:
         """Variables, with their values."""
         return offers(typed, {n: about for n, about in self._values().items() if quoted(n) == n}, False)
 
     def _values(self) -> dict[str, str]:
         return {name: _short(" ".join(map(quoted, v))) for name, v in self._shell.var.values.items()}
 
-    def descriptors(self, typed: str, copies: bool) -> list[Offer]:
+    async def descriptors(self, typed: str, copies: bool) -> list[Offer]:
         """The descriptors that are open, with the rest of the brackets; ``copies``: after the =."""
         names = {}
         for fd, path in _open_files(self._shell.proc):
@@ -145,14 +145,14 @@ class Sources:
 
     # --- what else arguments are ---------------------------------------------------------------
 
-    def addresses(self, typed: str) -> list[Offer]:
+    async def addresses(self, typed: str) -> list[Offer]:
         """Where somebody has called before, the latest first."""
         found = list(addresses(self._history, self._shell.proc))
         return [Offer(quoted(address), address) for address in found if address.startswith(typed)] or offers(
             typed, dict.fromkeys(found, "")
         )
 
-    def pids(self, typed: str) -> list[Offer]:
+    async def pids(self, typed: str) -> list[Offer]:
         """Processes of nsh, but those that run this shell."""
         p: Proc | None = self._shell.proc
         procs = dict(self._shell.proc.system.procs)
@@ -161,11 +161,24 @@ class Sources:
             p = p.parent
         return offers(typed, {str(pid): _short(" ".join(other.args)) for pid, other in procs.items()})
 
-    def titles(self, typed: str) -> list[Offer]:
+    async def hosts(self, typed: str) -> list[Offer]:
+        """The hosts on which taskfs can run something."""
+        return offers(typed, dict.fromkeys(await self.host_names(), ""))
+
+    async def host_names(self) -> list[str]:
+        """What they are called."""
+        return [entry.name for entry in await self.directories.names("/remote")]
+
+    async def sessions(self, typed: str) -> list[Offer]:
+        """The sessions of taskfs."""
+        names = [entry.name for entry in await self.directories.names("/task/remote")]
+        return offers(typed, {name: "" for name in names if name.isdecimal()})
+
+    async def titles(self, typed: str) -> list[Offer]:
         """Pages of the manual."""
         return offers(typed, manual.titles())
 
-    def signals(self, typed: str) -> list[Offer]:
+    async def signals(self, typed: str) -> list[Offer]:
         """Names of signals, without SIG."""
         names = {s.name.removeprefix("SIG"): signal.strsignal(s) or "" for s in signal.Signals}
         return offers(typed, names)

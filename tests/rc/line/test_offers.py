@@ -245,6 +245,18 @@ async def test_processes_where_a_command_wants_one() -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_hosts_and_sessions_of_taskfs() -> None:
+    async with completing() as c:
+        await c.run("bind '#T' /remote/gpu1; PATH=(); path=/bin")
+        assert await c.offers("on gp") == ["on gpu1"]
+        assert await c.offers("on gpu1 pw") == ["on gpu1 pwd"]
+        assert await c.offers("on gpu1 mount -A") == ["on gpu1 mount -A"]
+        assert await c.offers("on -h gp") == ["on -h gpu1"]
+        fd = await c.world.proc.open("/task/remote/clone")
+        assert await c.offers("tasks -k ") == ["tasks -k 0"]
+        c.world.proc.close(fd)
+
+
 async def test_signals_and_titles() -> None:
     async with completing() as c:
         assert await c.offers("kill -HU") == ["kill -HUP"]

@@ -19,6 +19,8 @@ MAN = synopsis("man [ _section ] _title ...") + synopsis("man -k _word ...")
 NS = synopsis("ns [ -r ] [ _pid ]") + synopsis("ns -g [ dot | svg ] [ _pid ]")
 OS = synopsis("os [ -b ] [ -d _dir ] _command [ _arg ... ]")
 NINEP = synopsis("9p read _path") + synopsis("9p ls [ -d ] [ _path ... ]")
+ON = synopsis("on [ -q ] [ -n _tasks ] [ _host ... ] [ -- ] _command [ _arg ... ]")
+CP = synopsis("cp _file1 _file2") + synopsis("cp _file ... _directory")
 KILL = synopsis("kill [ -g ] _pid | _command ...")
 
 
@@ -42,6 +44,9 @@ KILL = synopsis("kill [ -g ] _pid | _command ...")
         (NINEP, "9p", ("read", "ls"), ()),
         (NINEP, "9p ls a", (), ("path",)),
         (NINEP, "9p read a", (), ()),
+        (CP, "cp", (), ("file1", "file")),
+        (CP, "cp a", (), ("file2", "file", "directory")),
+        (CP, "cp a b", (), ("file", "directory")),
         (KILL, "kill 1 2", (), ("pid", "command")),
         (OS, "os -d", (), ("dir",)),
         (OS, "os", (), ("command",)),
@@ -59,6 +64,22 @@ def test_a_command_inside_has_arguments_of_its_own(words: str, inner: int) -> No
     assert following(OS, words.split()).inner == inner
 
 
+@pytest.mark.parametrize(
+    ("words", "kinds", "inner"),
+    [
+        ("on", ("host", "command"), 0),
+        ("on one", ("host", "command"), 0),
+        ("on one gpu[1-3] @all", ("host", "command"), 0),
+        ("on one ls", (), 2),
+        ("on -q ls -l x", (), 2),
+        ("on -n 3 one two ls one", (), 5),
+    ],
+)
+def test_what_is_known_of_a_kind_tells_it_from_others(words: str, kinds: tuple[str, ...], inner: int) -> None:
+    found = following(ON, words.split(), {"host": ("one", "two")})
+    assert (found.argument.kinds, found.inner) == (kinds, inner)
+
+
 def test_a_word_that_is_not_known_fits_where_anything_does() -> None:
     assert following(MOUNT, ["mount", None]).argument.kinds == ("mountpoint",)
-    assert following(NINEP, ["9p", None]).argument == following([], ["x"]).argument
+    assert following(NINEP, ["9p", None]).argument.kinds == ("path",)
