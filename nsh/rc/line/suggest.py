@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nsh.rc.line.known import Known
 
 TRIED = 20
-"""Commands that are looked at before there is no suggestion."""
+"""Commands of other directories that are looked at before there is no suggestion."""
 
 
 class Suggestions(AutoSuggest):
@@ -49,18 +49,21 @@ class Suggestions(AutoSuggest):
         return Suggestion(found[len(text) :])
 
     def _beginning(self, text: str) -> Iterator[str]:
-        """Commands that begin so: those of this directory, then others."""
+        """Commands that begin so: those of this directory, then some others."""
         here = self._directory()
         seen = {text}
-        elsewhere: list[str] = []
+        for entry in self._history.latest():
+            if entry.directory == here and entry.text.startswith(text) and entry.text not in seen:
+                seen.add(entry.text)
+                yield entry.text
+        tried = 0
         for entry in self._history.latest():
             if entry.text.startswith(text) and entry.text not in seen:
                 seen.add(entry.text)
-                if entry.directory == here:
-                    yield entry.text
-                elif len(elsewhere) < TRIED:
-                    elsewhere.append(entry.text)
-        yield from elsewhere
+                yield entry.text
+                tried += 1
+                if tried == TRIED:
+                    return
 
     def _exists(self, text: str) -> bool:
         """Can the command be run, as far as is known?"""
