@@ -153,7 +153,12 @@ def containing(words: Iterable[str]) -> Callable[[str], bool]:
     lower: list[str] = []
     for word in words:
         (lower if word == word.lower() else plain).append(word)
-    return lambda text: all(word in text for word in plain) and all(word in text.lower() for word in lower)
+
+    def contains(text: str) -> bool:
+        folded = text.lower()
+        return all(word in folded for word in lower) and all(word in text for word in plain)
+
+    return contains
 
 
 def path() -> str:
