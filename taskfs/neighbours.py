@@ -3,8 +3,9 @@
 A task that writes to the standard input of another is a writer who may come again: that it closes the file
 does not mean that the other one has got all. So the input of a task ends when nobody has it open any more,
 and either the session's own input has ended, or it had such writers and all the other tasks have ended,
-so that nobody is left who would come. What is written goes through the file of the child that the session
-itself holds open (`child`): in whose name it comes, nobody there needs to know.
+so that nobody is left who would come. An output that was connected to it (xsplice) is a writer who does not
+come again. What is written goes through the file of the child that the session itself holds open (`child`):
+in whose name it comes, nobody there needs to know.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Neighbours:
         self._writers: Counter[Child] = Counter()
         self._met: set[Child] = set()  # those that had writers
         self._over = False
+        self._fed: set[Child] = set()  # those to whom all was given that was to be
         self._bell = Bell()
         self._turns: dict[Child, asyncio.Lock] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -44,6 +46,7 @@ class Neighbours:
         self._starting = set(children)
         self._running.update(children)
         self._met.clear()
+        self._fed.clear()
         self._over = False
         self._stop_watching()
 
@@ -78,6 +81,14 @@ class Neighbours:
         self._writers[child] -= 1
         self._end_if_last(child)
 
+    def fed(self, child: Child, last: bool) -> None:
+        """An output that was connected to the input of ``child`` has ended; ``last``: and nobody else is
+        expected to write.
+        """
+        if last:
+            self._fed.add(child)
+        self.left(child)
+
     async def write(self, child: Child, data: bytes) -> None:
         """Give ``data`` to the task of ``child``, in one piece. Errors: `Ewclosed`, as of `Child.write`."""
         while child in self._starting:
@@ -110,7 +121,7 @@ class Neighbours:
     def _end_if_last(self, child: Child) -> None:
         """Let the task of ``child`` see the end of its input, if nobody will write to it any more."""
         alone = child in self._met and self._running <= {child}
-        if not self._writers[child] and (self._over or alone):
+        if not self._writers[child] and (self._over or alone or child in self._fed):
             ending = asyncio.ensure_future(_end(child))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)

@@ -424,6 +424,7 @@ class Session(Directory):
         team = self._team
         if team is None or max(a, b) >= len(team.children):
             raise P9Error(f"xsplice: no child {max(a, b)}")
+        team.neighbours.came(team.children[b])
         self._spliced(self._xsplice(team, team.children[a], team.children[b]))
 
     async def _xsplice(self, team: Team, a: Child, b: Child) -> None:
@@ -435,11 +436,11 @@ class Session(Directory):
             while data := await _now(source.read(65536, at)):
                 await _now(b.write("stdin", data))
                 at += len(data)
-            await b.command("closein")
         except OSError:
             pass  # one of the two has ended
         finally:
             source.close()
+            team.neighbours.fed(b, last=not self._writers)
 
     # --- the end -------------------------------------------------------------------------------
 

@@ -273,6 +273,14 @@ async def test_splice_and_xsplice_connect_files_and_children(tmp_path: os.PathLi
         assert await w.cat(f"{s}/1/stdout") == "apple\nfig\npear\n"
 
 
+async def test_outputs_of_several_children_can_be_connected_to_one_that_has_input_of_its_own_too() -> None:
+    async with world() as w:
+        s = await w.team(4, "inmode lines", "xsplice 0 3", "xsplice 1 3", "xsplice 2 3", "exec sort")
+        words = "".join(f"{n:05d}\n" for n in range(5000))
+        await w.echo(words.rstrip("\n"), f"{s}/stdin")
+        assert await w.cat(f"{s}/3/stdout") == words
+
+
 async def test_a_second_exec_starts_the_output_anew() -> None:
     async with world() as w:
         s = await w.team(2, "exec echo first run")
