@@ -17,8 +17,10 @@ DEEPEST = 16
 
 
 async def topology(p: Proc, place: str, children: list[Child]) -> str:
-    """A line for each of the ``children`` of the session that ``p`` sees at ``place``, and below it, indented, for
-    each resource there: rank, host, how that is (``-``: of what it is not known), and its number on its host.
+    """A line for each of the ``children`` of the session that ``p`` sees at ``place``, and below it,
+    indented, for each resource there.
+
+    It has the rank, the host, how that is (``-``: of what it is not known), and the number on its host.
     """
 
     async def describe(child: Child) -> str:
