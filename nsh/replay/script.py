@@ -19,21 +19,25 @@ from nsh.replay.compare import ELLIPSIS, Edit
 
 __all__ = ["Command", "Host", "Output", "Transcript", "Where", "parse"]
 
-_VALUES = ("home", "user", "group", "scratch")
+_VALUES = ("home", "user", "group", "scratch", "here")
 _USAGE = {
-    "host": "# host NAME at DIALSTRING [hostname H] [root DIR]",
+    "host": "# host NAME at DIALSTRING [hostname H] [root DIR] [over NAME,...]",
     "where": "# where TEXT is VALUE (or: is any word)",
 }
 
 
 class Host(NamedTuple):
-    """A ``# host`` line: a machine that exports its taskfs at `address`. `hostname`, `root`: '' for none."""
+    """A ``# host`` line: a machine that exports its taskfs at `address`. `hostname`, `root`: '' for none.
+
+    ``over``: the names of the hosts that it has mounted under its own /remote.
+    """
 
     line: int
     name: str
     address: str
     hostname: str
     root: str
+    over: tuple[str, ...] = ()
 
 
 class Where(NamedTuple):
@@ -47,7 +51,7 @@ class Where(NamedTuple):
     value: str | None
 
     def meaning(self, values: Mapping[str, str]) -> str | None:
-        """`value` with $home, $user, $group and $scratch replaced."""
+        """`value` with $home, $user, $group, $scratch and $here replaced."""
         if self.value is None:
             return None
         return re.sub(r"\$(\w+)", lambda match: values[match[1]], self.value)
@@ -144,7 +148,7 @@ class _Reader(lark.Transformer[lark.Token, None]):
         return FileFormatError(what, self.file, token.line or 0)
 
     def host(self, children: list[Any]) -> None:
-        name, address, hostname, root = children
+        name, address, hostname, root, over = children
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise self._wrong(f"not a name for a host: {name}", name)
         if hostname and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}", hostname):
@@ -156,7 +160,11 @@ class _Reader(lark.Transformer[lark.Token, None]):
                 raise self._wrong(f"a second host {name} (the first is in line {other.line})", name)
             if other.address == address:
                 raise self._wrong(f"a second host at {address} (the first is in line {other.line})", name)
-        host = Host(name.line, str(name), str(address), str(hostname or ""), str(root or ""))
+        below = tuple(over.split(",")) if over else ()
+        for other_name in below:
+            if all(other.name != other_name for other in self.transcript.hosts):
+                raise self._wrong(f"no host {other_name} above this line", name)
+        host = Host(name.line, str(name), str(address), str(hostname or ""), str(root or ""), below)
         self.transcript.hosts.append(host)
 
     def where(self, children: list[lark.Token]) -> None:

@@ -58,8 +58,8 @@ class Result(NamedTuple):
 class World:
     """The hosts and shells of a transcript, alive while the context lasts.
 
-    ``file`` is the transcript's name for messages. `values` has what $home, $user, $group and $scratch are,
-    `meanings` the pairs that the hosts add to ``# where``. Errors of entering: `FileFormatError` for a host
+    ``file`` is the transcript's name for messages. `values` has what $home, $user, $group, $scratch and $here
+    are, `meanings` the pairs that the hosts add to ``# where``. Errors of entering: `FileFormatError` for a host
     that does not come up as its line says; `OSError`. ``check`` is called before each time that a shell is
     waited for, and raises what ends that. ``host``: the Linux shell is the bash of this machine.
     """
@@ -98,6 +98,7 @@ class World:
             "user": getpass.getuser(),
             "group": _group(),
             "scratch": self.scratch,
+            "here": os.path.dirname(os.path.realpath(self._file)),
         }
         for directory in _mountpoints(self._transcript.commands):
             os.makedirs(os.path.join(home, directory), exist_ok=True)
@@ -109,11 +110,13 @@ class World:
         for shell in self._shells:
             self._first_prompt(shell)
         for host, shell in zip(self._transcript.hosts, hosts, strict=True):
-            address = host.address.replace("'", "''")
-            printed, trouble = self._run(shell, f"styxlisten -A '{address}' export /task", START)
-            if printed or trouble:
-                what = " ".join([*printed, trouble]).strip()
-                raise FileFormatError(f"host {host.name}: {what}", self._file, host.line)
+            below = [other for other in self._transcript.hosts if other.name in host.over]
+            lines = [f"mount -A {_quoted(other.address)} /remote/{other.name}" for other in below]
+            for line in (*lines, f"styxlisten -A {_quoted(host.address)} export /task"):
+                printed, trouble = self._run(shell, line, START)
+                if printed or trouble:
+                    what = " ".join([*printed, trouble]).strip()
+                    raise FileFormatError(f"host {host.name}: {what}", self._file, host.line)
         for line in () if self._host else _LINUX:
             printed, trouble = self._run(self.linux, line, START)
             if printed or trouble:
@@ -315,6 +318,11 @@ class World:
 def _split(printed: bytes | bytearray) -> list[str]:
     text = printed.decode(errors="surrogateescape")
     return text.removesuffix("\n").split("\n") if text else []
+
+
+def _quoted(word: str) -> str:
+    """A word as it is typed to our shell."""
+    return "'" + word.replace("'", "''") + "'"
 
 
 def _group() -> str:

@@ -62,7 +62,7 @@ def test_directives_give_hosts_and_substitutions() -> None:
         "# The session.\n"
         "# host a at tcp!1.2.3.4!6666 hostname Pearl root /x//y/\n"
         "#  host  b  at tcp!b!1  root /y \n"
-        "# host c at tcp!c!1 hostname Pearl\n"
+        "# host c at tcp!c!1 hostname Pearl over a,b\n"
         "# where /home/me is $home/me\n"
         "# where 17:12 is any word\n"
         "; a\n"
@@ -71,7 +71,7 @@ def test_directives_give_hosts_and_substitutions() -> None:
     assert transcript.hosts == [
         Host(2, "a", "tcp!1.2.3.4!6666", "Pearl", "/x//y/"),
         Host(3, "b", "tcp!b!1", "", "/y"),
-        Host(4, "c", "tcp!c!1", "Pearl", ""),
+        Host(4, "c", "tcp!c!1", "Pearl", "", ("a", "b")),
     ]
     assert transcript.wheres == [Where(5, "/home/me", "$home/me"), Where(6, "17:12", None)]
     assert transcript.wheres[0].meaning({"home": "/tmp/h"}) == "/tmp/h/me"
@@ -80,17 +80,24 @@ def test_directives_give_hosts_and_substitutions() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("# host a", "a host line reads: # host NAME at DIALSTRING [hostname H] [root DIR]"),
-        ("# host a at b root", "a host line reads: # host NAME at DIALSTRING [hostname H] [root DIR]"),
-        ("# host a at b root /c d", "a host line reads: # host NAME at DIALSTRING [hostname H] [root DIR]"),
+        ("# host a", "a host line reads: # host NAME at DIALSTRING [hostname H] [root DIR] [over NAME,...]"),
+        (
+            "# host a at b root",
+            "a host line reads: # host NAME at DIALSTRING [hostname H] [root DIR] [over NAME,...]",
+        ),
+        (
+            "# host a at b root /c d",
+            "a host line reads: # host NAME at DIALSTRING [hostname H] [root DIR] [over NAME,...]",
+        ),
         ("# where", "a where line reads: # where TEXT is VALUE (or: is any word)"),
         ("# where x is any words", "a where line reads: # where TEXT is VALUE (or: is any word)"),
-        ("# where x is $nobody", "unknown $nobody (known: $home, $user, $group, $scratch)"),
+        ("# where x is $nobody", "unknown $nobody (known: $home, $user, $group, $scratch, $here)"),
         ("# host ../a at b", "not a name for a host: ../a"),
         ("# host a at b hostname x_y", "not a host name: x_y"),
         ("# host a at b root c", "the root of a host begins with a slash: c"),
         ("# host first at c", "a second host first (the first is in line 1)"),
         ("# host a at tcp!1!2", "a second host at tcp!1!2 (the first is in line 1)"),
+        ("# host a at b over first,c", "no host c above this line"),
         ("# where t is u", "t has a meaning already (line 2)"),
     ],
 )
