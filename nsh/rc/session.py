@@ -295,7 +295,7 @@ class Session:
 
                 return Prompt(self.shell, self._in_front)
             except ModuleNotFoundError as e:
-                if (e.name or "").partition(".")[0] != "prompt_toolkit":
+                if (e.name or "").partition(".")[0] not in ("prompt_toolkit", "wcwidth"):
                     raise
         return Plain(self.shell, self._in_front)
 

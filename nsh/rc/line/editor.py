@@ -190,6 +190,7 @@ class Editor:
         mark = "\N{RETURN SYMBOL}" if output.encoding().lower().startswith("utf") else "~"
         blanks = " " * (self.columns - 1)
         output.write_raw(f"\x1b[2m{mark}\x1b[m{blanks}\r\x1b[K")
+        output.flush()
 
     def enter(self) -> None:
         """Run the command if it is complete, else begin another line of it. A menu is closed first."""
