@@ -114,4 +114,4 @@ def test_a_missed_target_is_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_bench_that_is_not_there_is_named_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["nonsense"]) == program.main([]) == 2
-    assert "usage: scripts/bench 9p|fuse|namespace|taskfs" in capsys.readouterr().err
+    assert "usage: scripts/bench 9p|fuse|namespace|prompt|taskfs" in capsys.readouterr().err
