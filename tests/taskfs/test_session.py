@@ -392,4 +392,4 @@ async def test_the_children_that_are_asked_for_their_status_at_a_time_are_bounde
     async with world() as w:
         s = await w.team(40)
         assert len((await w.cat(f"{s}/status")).splitlines()) == 40
-        assert most == 5
+        assert 1 < most <= 5
