@@ -58,10 +58,11 @@ class Result(NamedTuple):
 class World:
     """The hosts and shells of a transcript, alive while the context lasts.
 
-    ``file`` is the transcript's name for messages. `values` has what $home, $user, $group, $scratch and $here
-    are, `meanings` the pairs that the hosts add to ``# where``. Errors of entering: `FileFormatError` for a
-    host that does not come up as its line says; `OSError`. ``check`` is called before each time that a shell is
-    waited for, and raises what ends that. ``host``: the Linux shell is the bash of this machine.
+    ``file`` is the transcript's name for messages. `values` has what $home, $user, $group, $scratch and
+    $here are, `meanings` the pairs that the hosts add to ``# where``. Errors of entering:
+    `FileFormatError` for a host that does not come up as its line says; `OSError`. ``check`` is called
+    before each time that a shell is waited for, and raises what ends that. ``host``: the Linux shell is
+    the bash of this machine.
     """
 
     def __init__(
