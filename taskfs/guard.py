@@ -32,9 +32,10 @@ _MESSAGE = 4096
 
 
 class Job(NamedTuple):
-    """A command, to be run in a directory and an environment, with a priority lower by ``nice``; ``slow``:
-    one may have to wait for the program or the directory; ``files``: its descriptors, by number, each one
-    of ours; ``spaces``: those of name spaces of Linux that it is to enter, in that order.
+    """A command, to be run in a directory, in our environment with the changes of ``environ``, and with a
+    priority lower by ``nice``; ``slow``: one may have to wait for the program or the directory; ``files``:
+    its descriptors, by number, each one of ours; ``spaces``: those of name spaces of Linux that it is to
+    enter, in that order.
     """
 
     argv: Sequence[str]

@@ -332,10 +332,13 @@ class NoDirectory(OSError):
     """A task cannot stand where it is to run."""
 
 
+_ENVIRON = dict(os.environb)
+
+
 class Job:
-    """What to run: the words of the command, the directory, the environment, by how much the priority is to
-    be lower, whether one may have to wait for the program or the directory, as which descriptors the files
-    that come with the job are wanted, and how many name spaces come behind them.
+    """What to run: the words of the command, the directory, what to change in our environment for it, by how
+    much the priority is to be lower, whether one may have to wait for the program or the directory, as which
+    descriptors the files that come with the job are wanted, and how many name spaces come behind them.
     """
 
     def __init__(
@@ -350,7 +353,7 @@ class Job:
     ) -> None:
         self.argv = argv
         self.directory = directory
-        self.environ = environ
+        self.environ = {**_ENVIRON, **environ}
         self.nice = nice
         self.slow = slow
         self.numbers = numbers

@@ -272,8 +272,7 @@ class Leaf:
             variables = {**role.environ(session), **options.env}
         except OSError as e:
             raise P9Error(f"exec failed: peers: {e}") from None
-        environ = dict(os.environb)
-        environ.update((os.fsencode(name), os.fsencode(value)) for name, value in variables.items())
+        environ = {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
         path = environ.get(b"PATH")
         start = Launch(argv, self._directory, {"PATH": os.fsdecode(path)} if path else {}, ())
         slow = waits(self._proc.system, start) is not None

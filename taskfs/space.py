@@ -46,9 +46,10 @@ class Space:
         await asyncio.get_running_loop().create_task(self._build(), context=context)
         from nsh.net import inside
 
-        self._entry = entry = await inside.enter(self._proc, job.argv[0], list(job.argv), job.environ)
+        environ = {**os.environb, **job.environ}
+        self._entry = entry = await inside.enter(self._proc, job.argv[0], list(job.argv), environ)
         files = {number: os.dup(fd) for number, fd in enumerate(entry.files, FIRST)}
-        return Job(entry.command(FIRST), "/", os.environb, job.nice, files=files)
+        return Job(entry.command(FIRST), "/", {}, job.nice, files=files)
 
     async def _build(self) -> None:
         p = self._proc
