@@ -108,6 +108,7 @@ class Proc(Syscalls):
         self.args: list[str] = []
         self.status: str | None = None
         self.program = 0
+        self.calls = 0
         self.task: asyncio.Task[str] | None = None
         self.children: set[Proc] = set()
         self.watchers: list[Callable[[str], object]] = []

@@ -6,6 +6,7 @@ descriptors (small numbers), names, and Plan 9's flags. Errors are `nsh.errors.P
 
 from __future__ import annotations
 
+import asyncio
 from types import CoroutineType
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -27,6 +28,10 @@ DIRREADLEN = 65536
 """Bytes of directory entries that are read at a time."""
 
 
+TURNS = 64
+"""Calls after which everything else gets a chance to run."""
+
+
 class MountDriver(Protocol):
     """What the kernel wants of the device `#M`."""
 
@@ -41,7 +46,7 @@ class MountDriver(Protocol):
 class Syscalls:
     """The calls of a process; `nsh.kern.proc.Proc` is the process."""
 
-    __slots__ = ()
+    __slots__ = ("calls",)
 
     system: System
     user: str
@@ -49,6 +54,7 @@ class Syscalls:
     dot: Chan
     pgrp: Pgrp
     fgrp: Fgrp
+    calls: int
 
     # --- files ---------------------------------------------------------------------------------
 
@@ -85,6 +91,7 @@ class Syscalls:
         c.offset += taken
         if taken < len(data):
             await write_all(c, data[taken:])
+        await self._turn()
         return len(data)
 
     async def pwrite(self, fd: int, data: bytes, offset: int) -> int:
@@ -244,10 +251,18 @@ class Syscalls:
 
     # --- inside --------------------------------------------------------------------------------
 
+    async def _turn(self) -> None:
+        """One more call. A program whose calls never wait must not keep everybody else waiting."""
+        self.calls += 1
+        if self.calls >= TURNS:
+            self.calls = 0
+            await asyncio.sleep(0)
+
     def _proc(self) -> Proc:
         return cast("Proc", self)
 
     async def _namec(self, name: str, access: Access, mode: int = 0) -> Chan:
+        await self._turn()
         return await namec(self._proc(), name, access, mode)
 
     def _readable(self, fd: int) -> Chan:
@@ -265,6 +280,7 @@ class Syscalls:
     async def _pread(self, c: Chan, count: int, offset: int) -> bytes:
         if offset < 0:
             raise errors.Enegoffset()
+        await self._turn()
         if c.union is not None:
             return await c.union.read(count, offset)
         data = c.dev.read(c, count, offset)

@@ -147,3 +147,24 @@ async def test_reading_and_writing_need_the_right_mode() -> None:
     assert await failure(p.write(fd, b"x")) == "file is a directory"
     assert await failure(p.seek(fd, 5)) == "file is a directory"
     p.close(fd)
+
+
+async def test_a_program_whose_calls_never_wait_leaves_room_for_others() -> None:
+    """What a file of memory is asked can be answered at once, always."""
+    p = await world("f")
+    empty = await p.open("/mnt/f")
+
+    async def reader(p: Proc) -> str:
+        while True:
+            await p.read(empty)
+
+    async def asker(p: Proc) -> str:
+        while True:
+            await p.stat("/mnt/f")
+
+    for program in (reader, asker):
+        child = p.fork()
+        child.start(program)
+        await asyncio.sleep(0)
+        child.kill()
+        assert await child.wait() == "killed"
