@@ -105,7 +105,8 @@ def _shell(options: Options, debug: bool) -> int:
     sys.setrecursionlimit(6000)  # functions of rc may call each other deeper than Python's default allows
     try:
         with asyncio.Runner(debug=debug, loop_factory=_fast_loop()) as runner:
-            return runner.run(session(options))
+            code = runner.run(session(options))
+        return code if code >= 0 else _die(-code)
     except KeyboardInterrupt:
         return 130
     except Exception as e:
@@ -115,6 +116,18 @@ def _shell(options: Options, debug: bool) -> int:
         return 1
     finally:
         gc.freeze()  # Python's last collection would take longer than all else that is left to do
+
+
+def _die(number: int) -> int:
+    """End by a signal, as a program does that does not know of it. Should we survive that: the exit code."""
+    import atexit
+    import os
+    import signal
+
+    atexit._run_exitfuncs()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number
 
 
 def _reserve_descriptors() -> None:

@@ -1,7 +1,8 @@
-"""kill: end processes, by number or by the name of their command; with -signal, send that signal.
+"""kill: end processes, by number, job, or the name of their command; with -signal, send that signal.
 
 A process of nsh is no process of the host. A signal for it goes to the programs of the host that it runs, and
 what would end a program interrupts the process itself, too. A number that is no process of nsh is the host's.
+What a shell with job control has typed or put into the background (``%1``) can be stopped as well.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from nsh.cmd.arg import Usage, parse
 from nsh.cmd.files import Complaints
 from nsh.kern.proc import Proc
 
-USAGE = "[-g] pid|module [...]"
-USAGE_SIGNAL = "-signal pid ..."
+USAGE = "[-g] pid|%job|module [...]"
+USAGE_SIGNAL = "-signal pid|%job ..."
 
 _NOBODY = (1 << 31) - 1
 """A number that no process has, and no signal."""
@@ -44,7 +45,7 @@ async def main(p: Proc, argv: list[str]) -> str:
                 await complaints.say(f"cannot kill {victim.pid}: {errors.Eperm.text}")
                 continue
             victims.update(dict.fromkeys(_group(victim, p) if "g" in options else [victim]))
-        if found and not word.isdecimal():
+        if found and not word.isdecimal() and not word.startswith("%"):
             await p.print("".join(f"{victim.pid} " for victim in found) + "\n")
     for victim in victims:
         victim.kill()
@@ -68,17 +69,24 @@ def _signal(word: str) -> int | None:
 
 
 def _number(word: str) -> int:
-    """What ``word`` says; a number with very many digits is some large one, that nothing has."""
-    return int(word) if len(word) <= 9 else _NOBODY
+    """What ``word`` says; nothing has the number that is none, or has very many digits."""
+    return _NOBODY if len(word) > 9 or word.startswith("%") else int(word)
+
+
+def _victim(p: Proc, word: str) -> Proc | None:
+    """The process with this number, or that carries out this job."""
+    if word.startswith("%"):
+        return p.system.job(word)
+    return p.system.find(_number(word)) if word.isdecimal() else None
 
 
 async def _send(p: Proc, signal: int, pids: list[str]) -> str:
     """Send a signal to processes of nsh or, if there are none of these numbers, of the host."""
-    if not pids or not all(pid.removeprefix("-").isdecimal() for pid in pids):
+    if not pids or not all(pid.startswith("%") or pid.removeprefix("-").isdecimal() for pid in pids):
         raise Usage(USAGE_SIGNAL)
     status = ""
     for pid in pids:
-        victim = p.system.find(_number(pid)) if pid.isdecimal() else None
+        victim = _victim(p, pid)
         number = _number(pid) if victim is None else victim.pid
         try:
             if victim is None or number == os.getpid():
@@ -94,17 +102,28 @@ async def _send(p: Proc, signal: int, pids: list[str]) -> str:
 
 
 def _interrupt(p: Proc, victim: Proc, signal: int) -> None:
-    """Send a signal to what ``victim`` runs, and end it if that is what the signal is for."""
+    """Send a signal to what ``victim`` runs, and end, stop or continue it if the signal is for that."""
     if p.user not in (victim.user, p.system.eve):
         raise errors.Eperm()
     if signal and signal not in host.valid_signals():
         raise errors.Ebadarg()
-    programs = [proc.program for proc in _family(victim) if proc.program]
-    if signal in _STOPPING and not programs:
+    programs = [proc for proc in _family(victim) if proc.program]
+    noteg = victim.noteg
+    whole = noteg.control and victim.parent is not None and victim.parent.noteg is not noteg  # of a job
+    if signal in _STOPPING and whole:
+        noteg.suspend(signal)
+    elif signal in _STOPPING and not programs:
         raise errors.P9Error("only a program of the host can be stopped")
-    for program in programs:
-        os.kill(program, signal)
+    elif signal == host.SIGCONT and whole:
+        noteg.go_on()
+    elif whole:
+        noteg.send(signal)
+    else:
+        for proc in programs:
+            proc.noteg.send(signal, proc.program)
     if signal not in _HARMLESS | _STOPPING:
+        if whole and noteg.stopped:
+            noteg.send(host.SIGCONT)  # or the signal would wait until then
         victim.kill(signal if programs else None)
 
 
@@ -130,8 +149,8 @@ async def _arrival() -> None:
 
 def _processes(p: Proc, word: str) -> list[Proc]:
     """Those that ``word`` means: one number, or every process that runs the command of that name."""
-    if word.isdecimal():
-        found = p.system.find(_number(word))
+    if word.isdecimal() or word.startswith("%"):
+        found = _victim(p, word)
         return [] if found is None else [found]
     return [proc for proc in p.system.procs.values() if proc.args and proc.args[0] == word and proc is not p]
 

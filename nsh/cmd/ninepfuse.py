@@ -21,6 +21,7 @@ from nsh.errors import Ebadfd, P9Error
 from nsh.kern.chan import Chan, settle
 from nsh.kern.mnt import MCREATE, MREPL
 from nsh.kern.namec import Access, namec
+from nsh.kern.noteg import Noteg
 from nsh.kern.proc import RFCFDG, Proc
 from nsh.net.address import address
 from nsh.net.conn import Conn
@@ -117,7 +118,7 @@ async def _mount_on_host(p: Proc, options: Options, conn: Chan) -> None:
         words = [f"-{letter}{value}" for letter, value in options.letters if letter != "f"]
         argv = [sys.executable, "-m", "nsh.ninepfuse", *words, "--", "fd!0", await _host_name(p, mtpt)]
         start = Start(argv[0], argv, os.environb, _own_directory())
-        child.front, child.args = False, ["9pfuse", where, mtpt]
+        child.noteg, child.args = Noteg(front=False), ["9pfuse", where, mtpt]
         child.start(lambda child: run_as(child, start))
         said = await _line(answer)
     except BaseException:

@@ -19,7 +19,7 @@ _RESET = b"\r\x1b[m\x1b[K"
 def terminal(p: Proc, fd: int) -> int | None:
     """The host's descriptor of the terminal at ``fd``, if one is there that we may draw on."""
     host = _host(p, fd)
-    if host is None or not p.front or not os.isatty(host):
+    if host is None or not p.noteg.front or not os.isatty(host):
         return None
     return host if _variable(p, "TERM") not in (b"", b"dumb") else None
 

@@ -59,11 +59,11 @@ def _kind(fd: int) -> Kind:
 class HostFd:
     """One open descriptor.
 
-    ``own``: it is closed with the Chan; ``broken``: a write found nobody to read; ``place``: where one may
-    have to wait for the file, which is a regular one then.
+    ``own``: it is closed with the Chan; ``broken``: a write found nobody to read; ``terminal``: is it one?
+    ``place``: where one may have to wait for the file, which is a regular one then.
     """
 
-    __slots__ = ("_again", "_reading", "_writing", "broken", "fd", "kind", "own", "place")
+    __slots__ = ("_again", "_reading", "_writing", "broken", "fd", "kind", "own", "place", "terminal")
 
     def __init__(self, fd: int, own: bool, place: Place | None = None) -> None:
         self.fd = fd
@@ -71,6 +71,7 @@ class HostFd:
         self.broken = False
         self.kind = _kind(fd)
         self.place = place
+        self.terminal = self.kind is Kind.STREAM and os.isatty(fd)
         self._again: int | None = None  # the same file, opened once more; -1 when it could not be
         self._reading = asyncio.Lock()
         self._writing = asyncio.Lock()
@@ -93,6 +94,26 @@ class HostFd:
             return self._read_now(count)
         except BlockingIOError:
             return self._read_later(count)
+
+    async def read_terminal(self, count: int, allowed: Callable[[], Awaitable[None]]) -> bytes:
+        """Read a terminal, which others may have meanwhile: before each attempt ``allowed`` is awaited.
+
+        One who may not read now must not be in the way of another: each waits with a descriptor of its own.
+        """
+        while True:
+            await allowed()
+            try:
+                return self._read_now(count)
+            except BlockingIOError:
+                polled = self._again is None or self._again < 0
+                fd = os.dup(self.fd if polled else self._nonblocking())
+            try:
+                await _ready(fd, False)
+                await allowed()
+                if polled:
+                    return os.read(fd, count)
+            finally:
+                os.close(fd)
 
     async def _read_later(self, count: int) -> bytes:
         async with self._reading:
@@ -208,8 +229,15 @@ async def _ready(fd: int, writing: bool) -> None:
     ready = loop.create_future()
 
     def wake() -> None:
+        done()  # now: the one who waits may be stopped, and not come back for long
         if not ready.done():
             ready.set_result(None)
+
+    def done() -> None:
+        if writing:
+            loop.remove_writer(fd)
+        else:
+            loop.remove_reader(fd)
 
     if writing:
         loop.add_writer(fd, wake)
@@ -218,16 +246,19 @@ async def _ready(fd: int, writing: bool) -> None:
     try:
         await ready
     finally:
-        if writing:
-            loop.remove_writer(fd)
-        else:
-            loop.remove_reader(fd)
+        done()
 
 
 class HostFdDevice(Device):
     """`#f`: made by `chan`; there is nothing to attach."""
 
     letter, name = "f", "hostfd"
+
+    screen: Callable[[HostFd, bytes], Awaitable[int]] | None = None
+    """Set while a line is edited: writes to a terminal without destroying that line; see `nsh.rc.screen`."""
+
+    reading: Callable[[], Awaitable[None]] | None = None
+    """Set where there is job control: waits until a process may read a terminal."""
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
@@ -295,6 +326,8 @@ class HostFdDevice(Device):
 
     def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
         host: HostFd = c.aux
+        if host.terminal and self.reading is not None:
+            return _translated(host.read_terminal(count, self.reading), host)
         try:
             data = host.read(count)
         except OSError as e:
@@ -303,6 +336,8 @@ class HostFdDevice(Device):
 
     def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
         host: HostFd = c.aux
+        if host.terminal and self.screen is not None:
+            return _translated(self.screen(host, data), host)
         try:
             taken = host.write(data)
         except OSError as e:

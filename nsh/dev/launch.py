@@ -16,6 +16,7 @@ from typing import NamedTuple
 from nsh.dev import libc
 from nsh.dev.host import HostDevice
 from nsh.dev.patience import Place, in_background
+from nsh.kern import noteg
 from nsh.kern.proc import System
 
 RESET = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -88,9 +89,10 @@ def launch(start: Launch) -> int:
     stdin, stdout, stderr = start.fds
     argv, directory, environ, _ = start
     # vfork underneath: no copy of this process is made, and the answer is there when the program has begun
-    process = subprocess.Popen(
-        argv, cwd=directory, env=environ, process_group=0, stdin=stdin, stdout=stdout, stderr=stderr
-    )
+    with noteg.starting():
+        process = subprocess.Popen(
+            argv, cwd=directory, env=environ, process_group=0, stdin=stdin, stdout=stdout, stderr=stderr
+        )
     process.returncode = 0  # others wait for the program
     return process.pid
 
@@ -108,7 +110,7 @@ def launch_patiently(start: Launch) -> int:
         directory=stand,
         descriptors=[(fd, number) for number, fd in enumerate(fds)],
         closed=(),
-        group=True,
+        group=0,
         default=RESET,
         blocked=(),
     )

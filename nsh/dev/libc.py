@@ -99,15 +99,15 @@ def spawn(
     directory: int,
     descriptors: Iterable[tuple[int, int]],
     closed: Iterable[int],
-    group: bool,
+    group: int | None,
     default: Iterable[int],
     blocked: Iterable[int],
 ) -> int:
     """posix_spawn(3), standing in the open ``directory``; returns the process id. Errors: OSError.
 
     ``descriptors``: the number here of each, and in the program; ``closed``: those that it is not to have;
-    ``group``: it leads a process group of its own; ``default``: signals that are not ignored; ``blocked``:
-    signals that wait.
+    ``group``: its process group, 0 for a new one, None for ours; ``default``: signals that are not ignored;
+    ``blocked``: signals that wait.
     """
     import ctypes
 
@@ -118,11 +118,11 @@ def spawn(
             _do("posix_spawn_file_actions_adddup2", actions, source, number)
         for number in closed:
             _do("posix_spawn_file_actions_addclose", actions, number)
-        if group:
-            _do("posix_spawnattr_setpgroup", attributes, 0)
+        if group is not None:
+            _do("posix_spawnattr_setpgroup", attributes, group)
         _do("posix_spawnattr_setsigdefault", attributes, _signals(default))
         _do("posix_spawnattr_setsigmask", attributes, _signals(blocked))
-        flags = _SETSIGDEF | _SETSIGMASK | (_SETPGROUP if group else 0)
+        flags = _SETSIGDEF | _SETSIGMASK | (_SETPGROUP if group is not None else 0)
         _do("posix_spawnattr_setflags", attributes, ctypes.c_short(flags))
         variables = [name + b"=" + value for name, value in environ.items()]
         words = os.fsencode(path), actions, attributes, _array(argv), _array(variables)

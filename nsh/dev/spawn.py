@@ -27,10 +27,12 @@ from nsh.dev import libc
 from nsh.dev.host import HostDevice, host_path
 from nsh.dev.hostfd import HostFdDevice
 from nsh.dev.patience import Place, in_background, patiently, settled
+from nsh.kern import noteg
 from nsh.kern.chan import Chan, settle
 from nsh.kern.env import Egrp
 from nsh.kern.namec import cross
-from nsh.kern.proc import INTERRUPT, QUIT, Proc
+from nsh.kern.noteg import SIGNALS, Noteg
+from nsh.kern.proc import Proc
 from nsh.kern.stream import write_all
 from nsh.p9.const import OWRITE
 
@@ -51,8 +53,14 @@ _STAND = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _HOSTMAX = 128 * 1024 - 2
 """The host takes fewer bytes in the name and the value of one variable (execve(2))."""
 
-_FROM_TERMINAL = {(INTERRUPT,): signal.SIGINT, (QUIT,): signal.SIGQUIT}
-_RESET = [signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT, signal.SIGXFSZ]
+_RESET = [
+    signal.SIGPIPE,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGXFSZ,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+]
 
 
 class Interrupts:
@@ -247,13 +255,12 @@ def _plan(p: Proc) -> Plan:
     return plan
 
 
-async def _launch(p: Proc, start: Start, plan: Plan) -> tuple[int, bool]:
-    """Start a program; returns its process id, and whether it leads a process group of its own."""
+async def _launch(p: Proc, start: Start, plan: Plan) -> tuple[int, int | None]:
+    """Start a program; returns its process id, and its process group, see `Noteg.place`."""
     await settled()
     if any("\0" in word for word in (start.path, *start.argv)):
         raise errors.P9Error("an argument has a NUL in it")
-    terminal = (fd not in plan.seekable and os.isatty(fd) for n, fd in plan.targets.items() if n <= 2)
-    group = not (p.front and any(terminal))
+    group = p.noteg.place()
     targets = {**plan.targets, **start.more}
     place = _place(p, start)
     descriptors: list[tuple[int, int]] = []
@@ -291,12 +298,12 @@ def _place(p: Proc, start: Start) -> Place | None:
     return next((place for place in places if place is not None), None)
 
 
-def _spawn(start: Start, descriptors: list[tuple[int, int]], closed: list[int], group: bool) -> int:
+def _spawn(start: Start, descriptors: list[tuple[int, int]], closed: list[int], group: int | None) -> int:
     """Start a program with these ``descriptors``: those here, and its own; returns its process id."""
     actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_DUP2, *pair) for pair in descriptors]
     actions += [(os.POSIX_SPAWN_CLOSE, number) for number in closed]
-    spawn = functools.partial(os.posix_spawn, setpgroup=0) if group else os.posix_spawn
-    with _standing_in(start.directory):
+    spawn = os.posix_spawn if group is None else functools.partial(os.posix_spawn, setpgroup=group)
+    with _standing_in(start.directory), noteg.starting():
         return spawn(
             start.path,
             [os.fsencode(word) for word in start.argv],
@@ -307,7 +314,9 @@ def _spawn(start: Start, descriptors: list[tuple[int, int]], closed: list[int], 
         )
 
 
-def _spawn_patiently(start: Start, descriptors: list[tuple[int, int]], closed: list[int], group: bool) -> int:
+def _spawn_patiently(
+    start: Start, descriptors: list[tuple[int, int]], closed: list[int], group: int | None
+) -> int:
     """The same in a thread that may wait: nothing of the whole process changes meanwhile."""
     with _directory(start.directory) as directory:
         return libc.spawn(
@@ -402,7 +411,7 @@ def _standing_in(path: str | None) -> Iterator[None]:
             os.fchdir(home)
 
 
-async def _wait(p: Proc, pid: int, group: bool) -> int:
+async def _wait(p: Proc, pid: int, group: int | None) -> int:
     """Wait for the end of the program of ``p``, and end it when cancelled. Negative: what signal killed it.
 
     An interrupt at the terminal has reached a program in front already, and so has a signal of kill(1), the
@@ -416,7 +425,9 @@ async def _wait(p: Proc, pid: int, group: bool) -> int:
     loop.add_reader(pidfd, _wake, ended)
     interrupt: asyncio.CancelledError | None = None
     number: int = signal.SIGINT
-    p.program = -pid if group else pid
+    code = 0
+    p.program = pid
+    p.noteg.add(pid, group)
     try:
         while not ended.done():
             try:
@@ -424,20 +435,23 @@ async def _wait(p: Proc, pid: int, group: bool) -> int:
             except asyncio.CancelledError as e:
                 if e.args == (ABANDON,):
                     raise
-                if e.args and isinstance(e.args[0], int):
-                    interrupt, number = e, e.args[0]
+                why = e.args[0] if e.args else ""
+                if isinstance(why, int):
+                    interrupt, number = e, why
                     continue
-                if group or e.args not in _FROM_TERMINAL:
-                    await _end(pid, group, ended, _FROM_TERMINAL.get(e.args, signal.SIGTERM))
+                if why not in SIGNALS or not p.noteg.reached:
+                    await _end(p.noteg, pid, ended, SIGNALS.get(why, signal.SIGTERM))
                     raise
-                interrupt, number = e, _FROM_TERMINAL[e.args]
-                if Interrupts.count == interrupts:
+                interrupt, number = e, SIGNALS[why]
+                if group is None and Interrupts.count == interrupts:
                     os.kill(pid, number)  # it came before the program was there
     finally:
         loop.remove_reader(pidfd)
         os.close(pidfd)
-        code = _reap(pid) if ended.done() else 0
+        if ended.done():
+            code = _reap(pid)
         p.program = 0
+        p.noteg.remove(pid, code)
     if interrupt is not None:
         if code == -number:
             raise interrupt
@@ -445,14 +459,20 @@ async def _wait(p: Proc, pid: int, group: bool) -> int:
     return code
 
 
-async def _end(pid: int, group: bool, ended: asyncio.Future[None], number: signal.Signals) -> None:
-    """Make a program end: ask, and after a while, or when cancelled once more, kill."""
-    send = os.killpg if group else os.kill
-    send(pid, number)
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.wait([ended], timeout=GRACE)
-    if not ended.done():
-        send(pid, signal.SIGKILL)
+async def _end(members: Noteg, pid: int, ended: asyncio.Future[None], number: signal.Signals) -> None:
+    """Make a program end: ask, and after a while, or when cancelled once more, kill.
+
+    One that belongs to somebody else, whom we may not tell, goes on.
+    """
+    try:
+        members.send(number, pid)
+        members.send(signal.SIGCONT, pid)  # it may be stopped
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([ended], timeout=GRACE)
+        if not ended.done():
+            members.send(signal.SIGKILL, pid)
+    except PermissionError:
+        return
     while not ended.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([ended])

@@ -27,6 +27,9 @@ from nsh.kern.chan import Chan, Path, settle
 from nsh.kern.dev import Device
 from nsh.kern.env import Egrp
 from nsh.kern.fgrp import Fgrp
+from nsh.kern.noteg import INTERRUPT as INTERRUPT
+from nsh.kern.noteg import QUIT as QUIT
+from nsh.kern.noteg import Noteg
 from nsh.kern.pgrp import Pgrp
 from nsh.kern.qidmap import QidMap
 from nsh.kern.stream import Stream
@@ -48,12 +51,6 @@ RFNOMNT = 1 << 14  # no mount(2), and no devices by name but the harmless ones
 ABOVE = 5_000_000
 """Processes after the first have numbers above this; those of the host's processes stay below (2**22)."""
 
-INTERRUPT = "interrupt"
-"""The message of a cancellation that comes from the terminal (``task.cancel(INTERRUPT)``)."""
-
-QUIT = "quit"
-"""The same for the other key of the terminal, SIGQUIT."""
-
 current: contextvars.ContextVar[Proc] = contextvars.ContextVar("up")
 
 Program = Callable[["Proc"], Coroutine[Any, Any, str | None]]
@@ -67,8 +64,8 @@ class Proc(Syscalls):
     should end: the shell, or the one that stands for a client's connection; ``args``: what it
     runs, for ps; ``status``: '' or why it failed, None while it runs; ``watchers``: are told of each
     child that ends, in a line; ``depth``: how many forks it is away from the first; ``program``: the
-    host's program that it is running, as kill(2) takes it (negative: a process group), or 0; ``front``: it is
-    not in the background, and the terminal, if there is one, may be its own.
+    number of the host's program that it is running, or 0; ``noteg``: who is interrupted and stopped together
+    with it.
     """
 
     __slots__ = (
@@ -82,8 +79,8 @@ class Proc(Syscalls):
         "dot",
         "egrp",
         "fgrp",
-        "front",
         "leader",
+        "noteg",
         "parent",
         "pgrp",
         "pid",
@@ -104,7 +101,7 @@ class Proc(Syscalls):
         self.leader: Proc = parent.leader if parent else self
         self.user = parent.user if parent else system.eve
         self.authenticated: bool = parent.authenticated if parent else True
-        self.front: bool = parent.front if parent else True
+        self.noteg: Noteg = parent.noteg if parent else Noteg()
         self.args: list[str] = []
         self.status: str | None = None
         self.program = 0
@@ -128,6 +125,8 @@ class Proc(Syscalls):
         child.pgrp, child.egrp, child.fgrp = self.pgrp, self.egrp, self.fgrp
         self.fgrp.users += 1
         child.rfork(flags)
+        if flags & RFNOTEG:
+            child.noteg = Noteg(front=False)
         return child
 
     def rfork(self, flags: int) -> None:
@@ -172,9 +171,15 @@ class Proc(Syscalls):
         task.add_done_callback(self._done)
         return task
 
+    def adopt(self, task: asyncio.Task[str]) -> None:
+        """What this process runs is running already."""
+        self.task = task
+        task.add_done_callback(self._done)
+
     async def _main(self, program: Program) -> str:
         try:
-            return await program(self) or ""
+            work = program(self)
+            return await (self.noteg.gated(work) if self.noteg.control else work) or ""
         except OSError as e:
             return str(e if isinstance(e, errors.P9Error) else errors.from_os(e))
         except asyncio.CancelledError as e:
@@ -267,7 +272,8 @@ class System:
     is then imported when the device is first attached. ``eve``: the user who owns the devices.
     ``shell``: runs a command text as a process, for those who are given commands (mount, styxlisten);
     ``newns``: changes a process's name space as a namespace(6) text says, for those who are given one, and
-    says whether it went to another directory; the name of the text is for errors.
+    says whether it went to another directory; the name of the text is for errors;
+    ``job``: the process that a shell calls ``%...``;
     ``qids``: how qids look to clients of exports;
     ``ndb``: a file that says which addresses there are, and where; None: the real network;
     ``tap``: is given every Stream that is to carry 9P, and returns the one to use; None: leave it.
@@ -278,6 +284,7 @@ class System:
         self.boottime = int(time.time())
         self.shell: Callable[[Proc, str], Coroutine[Any, Any, str]] | None = None
         self.newns: Callable[[Proc, str, str], Coroutine[Any, Any, bool]] | None = None
+        self.job: Callable[[str], Proc | None] = lambda word: None
         self.ndb: str | None = None
         self.tap: Callable[[Stream], Stream] | None = None
         self.qids = QidMap()

@@ -6,11 +6,14 @@ it as it is. What programs can do as well is not here: echo, test and kill are p
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from nsh.kern.noteg import INTERRUPT
 from nsh.kern.proc import RFCENVG, RFCFDG, RFCNAMEG, RFENVG, RFFDG, RFNAMEG, RFNOMNT, RFNOTEG
 from nsh.rc.fault import Exit, RcError
+from nsh.rc.job import INTERRUPTED, STOPPED, Job
 from nsh.rc.var import Function, number, quoted
 
 if TYPE_CHECKING:
@@ -94,14 +97,15 @@ async def dot(sh: Shell, args: list[str]) -> str | None:
             reason = reason or e.with_traceback(None)
     else:
         raise RcError(f". cannot open {about(name, reason)}" if reason else f". cannot find {name}")
-    saved = [("0", sh.var.swap("0", [name])), ("*", sh.var.swap("*", words[1:]))]
+    sh.var.push("0", [name])
+    sh.var.push("*", words[1:])
     file, sh.file = sh.file, name
     try:
         await sh.script(Parser(text, file=name))
     finally:
         sh.file = file
-        for variable, value in saved:
-            sh.var.swap(variable, value)
+        sh.var.pop()
+        sh.var.pop()
     return None
 
 
@@ -135,6 +139,9 @@ async def exit_(sh: Shell, args: list[str]) -> None:
     """exit [status]: end this shell, with the status of the last command if none is given."""
     if len(args) > 2:
         await sh.print_error("Usage: exit [status]\nExiting anyway")
+    if sh.jobs.hold():
+        await sh.complain(STOPPED)
+        return
     raise Exit(args[1:2] if len(args) > 1 else [sh.status])
 
 
@@ -179,19 +186,73 @@ async def shift(sh: Shell, args: list[str]) -> str:
 
 
 async def wait(sh: Shell, args: list[str]) -> str | None:
-    """wait [pid]: wait for all that was started with &, or for one, whose status is the status."""
+    """wait [pid|%job]: wait for all that runs in the background, or for one, whose status is the status."""
     from nsh.rc.run import exit_code
 
     if len(args) > 2:
         raise RcError("Usage: wait [pid]")
-    pids = list(sh.jobs) if len(args) == 1 else [number(args[1])]
+    found = sh.jobs.find(args[1]) if len(args) == 2 else None
+    if found is None and args[1:] and args[1].startswith("%"):
+        await sh.print_error(f"wait {args[1]}: no such job")
+        return "no such job"
     status = None
-    for pid in pids:
-        job = sh.jobs.get(pid)
-        if job is not None and job.task is not None:
-            status = exit_code(await job.wait())
-            del sh.jobs[pid]
+    for job in sh.jobs if len(args) == 1 else [found] if found else []:
+        assert job.proc is not None
+        if job.halted or not await sh.jobs.wait(job):
+            if not job.halted:
+                await sh.run_notes()
+                return "interrupted"
+            await sh.print_error(f"wait: %{job.number} is stopped")
+            status = "stopped"
+            continue
+        status = exit_code(job.proc.status or "")
+        sh.jobs.remove(job)
     return status if len(args) == 2 else None
+
+
+async def jobs(sh: Shell, args: list[str]) -> str:
+    """jobs: show what runs in the background, and what is stopped."""
+    if len(args) > 1:
+        return await _usage(sh, args, "")
+    await sh.proc.print("".join(f"{line}\n" for line in sh.jobs.lines()))
+    return ""
+
+
+async def fg(sh: Shell, args: list[str]) -> str:
+    """fg [job]: have a job in front until it ends or is stopped; its status is the status."""
+    job = await _chosen(sh, args[:2])
+    if len(args) > 2 or isinstance(job, str):
+        return await _usage(sh, args, "[%job]") if len(args) > 2 else str(job)
+    await sh.proc.print(f"{job.text}\n", 2)
+    status = await sh.jobs.run(job)
+    if status == "stopped":
+        await sh.print_error("")
+    elif status in INTERRUPTED:
+        raise asyncio.CancelledError(INTERRUPT)  # and so is the line that called for it
+    return status
+
+
+async def bg(sh: Shell, args: list[str]) -> str:
+    """bg [job ...]: let jobs that were stopped go on in the background."""
+    status = ""
+    for word in args[1:] or ["%"]:
+        job = await _chosen(sh, [args[0], word])
+        if isinstance(job, str):
+            status = job
+            continue
+        sh.jobs.back(job)
+        await sh.proc.print(f"{job.line()}\n", 2)
+    return status
+
+
+async def _chosen(sh: Shell, args: list[str]) -> Job | str:
+    """The job that is meant, or why there is none; the user knows already."""
+    job = sh.jobs.find(*args[1:])
+    if sh.jobs.terminal is not None and job is not None and job.number:
+        return job
+    status = "no such job" if sh.jobs.terminal is not None else "no job control here"
+    await sh.print_error(f"{' '.join(args)}: {status}")
+    return status
 
 
 async def whatis(sh: Shell, args: list[str]) -> str:
@@ -234,13 +295,16 @@ async def _meanings(sh: Shell, name: str) -> list[str]:
 BUILTINS: dict[str, Builtin] = {
     ".": dot,
     "abbr": abbr,
+    "bg": bg,
     "builtin": builtin,
     "cd": cd,
     "eval": eval_,
     "exec": exec_,
     "exit": exit_,
+    "fg": fg,
     "flag": flag,
     "history": history,
+    "jobs": jobs,
     "rfork": rfork,
     "shift": shift,
     "wait": wait,

@@ -22,11 +22,14 @@ from nsh import errors
 from nsh.dev import spawn
 from nsh.dev.hostfd import HostFdDevice
 from nsh.kern.chan import Chan, settle
-from nsh.kern.proc import INTERRUPT, RFENVG, RFFDG, Proc, Program
+from nsh.kern.fgrp import Fgrp
+from nsh.kern.noteg import INTERRUPT, SIGNALS
+from nsh.kern.proc import RFENVG, RFFDG, Proc, Program
 from nsh.p9.const import OREAD
 from nsh.rc import glob, tree, words
 from nsh.rc.builtins import BUILTINS
 from nsh.rc.fault import CommandError, Exit, RcError
+from nsh.rc.job import Job, Jobs
 from nsh.rc.parse import END, Parser, RcSyntaxError
 from nsh.rc.redir import Saved, redirect
 from nsh.rc.source import Read, command
@@ -38,9 +41,6 @@ if TYPE_CHECKING:
 TURNS = 200
 """Turns of loops and calls of functions after which everything else gets a chance to run."""
 
-JOBS = 1000
-"""Jobs from which on those that have ended are forgotten, should nobody wait for them."""
-
 DEEPEST = 300
 """Processes inside each other (subshells, scripts) from which on a shell starts no more."""
 
@@ -48,6 +48,9 @@ ROOM = 200
 """Frames of the stack that must be free when a function or a script begins, so that all can be cleaned up."""
 
 READSIZE = 65536
+
+_USUAL = ("signal: interrupt", "signal: broken pipe")
+"""What a program may well die of; of other signals a person at a terminal is told."""
 
 TOO_DEEP = "too many commands inside each other"
 
@@ -67,7 +70,7 @@ class Shell:
     ``proc``: the process it acts as; ``var``: variables and functions; ``flags``: the letters of -e -x ...
     that are set; ``file``: where the commands come from, for messages; ``interactive``: it prompts, and
     errors return to the prompt; ``abbreviations``: what words become when they are typed; ``history``: what
-    was typed, if somebody types; ``jobs``: what was started with ``&`` and not waited for; ``notes``: names
+    was typed, if somebody types; ``jobs``: what runs beside it, not waited for yet; ``notes``: names
     of the signals that have arrived and have functions; ``substituted``: for each ``<{...}`` in use, our
     descriptor, who is at its other end, and whether to wait for that one.
     """
@@ -96,7 +99,7 @@ class Shell:
         self.interactive = False
         self.abbreviations: dict[str, str] = {}
         self.history: History | None = None
-        self.jobs: dict[int, Proc] = {}
+        self.jobs = Jobs()
         self.notes: list[str] = []
         self.substituted: list[tuple[int, Proc, bool]] = []
         self._failed_if = False
@@ -153,6 +156,12 @@ class Shell:
             if not isinstance(e, errors.Ewclosed):
                 await self.complain(f"{self.file}:{node.line}: {self.status}")
             self._exit_if_failed()
+        except asyncio.CancelledError as e:
+            if not self.notes or not e.args or e.args[0] not in SIGNALS:
+                raise
+            spawn.forgive()  # the key has a function: it ends one command, and the shell goes on
+            self.status = "interrupted"
+            await self.run_notes()
         finally:
             if len(self.substituted) > mark:
                 await self._end_substitutions(mark)
@@ -211,6 +220,8 @@ class Shell:
         child = self._fork(RFFDG)
         child.args = args
         self.status = await self.finish(child, run)
+        if self.status.startswith("signal: ") and self.proc.noteg.control and self.status not in _USUAL:
+            await self.print_error(f"{args[0]}: {self.status}")
 
     async def store(self) -> None:
         """Bring the environment up to date, and tell of what is too big for it."""
@@ -223,15 +234,15 @@ class Shell:
     async def _function(self, function: Function, args: list[str]) -> None:
         _check_room()
         await self.turn()
-        old, file = self.var.swap("*", args[1:]), self.file
-        self.file = function.file or file
+        self.var.push("*", args[1:])
+        file, self.file = self.file, function.file or self.file
         try:
             await self.run(function.body)
         except RcSyntaxError as e:  # of a function that came with the environment
             raise RcError(str(e)) from None
         finally:
             self.file = file
-            self.var.swap("*", old)
+            self.var.pop()
 
     async def _redirected(self, node: tree.Redirected) -> None:
         saved = await redirect(self, (node.redir,))
@@ -247,11 +258,11 @@ class Shell:
             self.var.set(name, value)
             await self.run(node.body)
             return
-        old = self.var.swap(name, value)
+        self.var.push(name, value)
         try:
             await self.run(node.body)
         finally:
-            self.var.swap(name, old)
+            self.var.pop()
 
     async def _fn(self, node: tree.Fn) -> None:
         for name in await words.arguments(self, node.names):
@@ -289,14 +300,14 @@ class Shell:
     async def _for(self, node: tree.For) -> None:
         name = await words.single(self, node.name, words.NOT_SINGLE)
         values = self.var.get("*") if node.words is None else await words.arguments(self, node.words)
-        old = self.var.swap(name, None)
+        self.var.push(name, None)
         try:
             for value in values:
                 self.var.set(name, [value])
                 await self.run(node.body)
                 await self.turn()
         finally:
-            self.var.swap(name, old)
+            self.var.pop()
 
     async def _switch(self, node: tree.Switch) -> None:
         subject = " ".join(await words.strings(self, node.subject))
@@ -365,9 +376,34 @@ class Shell:
         sh.flags = set(self.flags)
         sh.file, sh.interactive = self.file, False
         sh.abbreviations, sh.history = self.abbreviations, self.history
-        sh.jobs, sh.notes, sh.substituted = {}, [], []
+        sh.jobs, sh.notes, sh.substituted = Jobs(), [], []
         sh._failed_if, sh._tested, sh._turns = self._failed_if, self._tested, 0
         return sh
+
+    def line(self) -> Shell:
+        """This shell as one line has it that is typed: all is shared, and `split` can part them."""
+        sh = Shell.__new__(Shell)
+        for slot in Shell.__slots__:
+            setattr(sh, slot, getattr(self, slot))
+        sh.substituted = []
+        return sh
+
+    def split(self, line: Shell, fgrp: Fgrp) -> None:
+        """``line`` has been stopped: what it will still do it does as a process of its own.
+
+        What it has changed for as long as it runs is undone here: local variables, and descriptors, of which
+        ``fgrp`` has those that were there before.
+        """
+        line.proc = self._fork(RFENVG)
+        line.proc.args = ["nsh"]
+        self.proc.fgrp.release()
+        self.proc.fgrp = fgrp
+        self.var = line.var.uncovered()
+        line.flags, line.jobs, line.notes = set(self.flags), Jobs(), []
+
+    def join(self, line: Shell) -> None:
+        """``line`` has come to its end."""
+        self._failed_if = line._failed_if
 
     def begin(self, node: tree.Node | None) -> Proc:
         """Start a command in this shell, which is a child; returns its process."""
@@ -387,10 +423,10 @@ class Shell:
             if me is not None and me.cancelling():
                 self.status = "interrupted"
                 raise
-            return "killed"
+            return child.status or "killed"
         except Exception:  # a bug, which the process has logged: that command has failed, and no more
             return "i/o error"
-        if me is not None and me.cancelling():
+        if me is not None and me.cancelling() and not self.notes:
             self.status = status  # it ended in its own way when we were told to end
             raise asyncio.CancelledError(INTERRUPT)
         spawn.forgive()
@@ -420,6 +456,7 @@ class Shell:
         saved.put(node.right_fd, reading)
         try:
             async with _beside(sh, node.left) as left:
+                self.proc.noteg.begin(left)
                 await self.run(node.right)
         finally:
             saved.restore()
@@ -428,14 +465,14 @@ class Shell:
 
     async def _async(self, node: tree.Async) -> None:
         sh = self.child()
-        sh.proc.front = False
-        if _is_terminal(sh.proc, 0):
+        sh.proc.noteg = job = Job([node.body], front=False, control=self.proc.noteg.control)
+        if _is_terminal(sh.proc, 0) and not job.control:  # else it is stopped when it reads, and fg helps
             fd = await sh.proc.open("/dev/null", OREAD)
             sh.proc.dup(fd, 0)
             sh.proc.close(fd)
-        if len(self.jobs) >= JOBS:
-            self.jobs = {pid: job for pid, job in self.jobs.items() if job.status is None}
-        self.jobs[sh.proc.pid] = sh.begin(node.body)
+        job.task = _task(sh.begin(node.body))
+        job.begin(job.task)
+        self.jobs.add(job, sh.proc)
         self.var.set("apid", [str(sh.proc.pid)])
 
     async def capture(self, node: tree.Node | None) -> str:
@@ -465,6 +502,7 @@ class Shell:
             sh.proc.fgrp.put(0, reading)
             ours.append(writing)
         child = sh.begin(body)
+        self.proc.noteg.begin(_task(child))
         names = []
         for c in ours:
             fd = self.proc.fgrp.new(c)
@@ -591,7 +629,8 @@ async def _beside(sh: Shell, node: tree.Node | None) -> AsyncIterator[asyncio.Ta
     try:
         yield task
     except BaseException as e:
-        task.cancel(*(e.args[:1] if isinstance(e, asyncio.CancelledError) else ()))
+        if not task.cancelling():  # else it knows, and is cleaning up
+            task.cancel(*(e.args[:1] if isinstance(e, asyncio.CancelledError) else ()))
         await asyncio.wait([task])
         raise
 

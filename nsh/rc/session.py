@@ -20,36 +20,26 @@ from nsh.dev.bin import BinDevice
 from nsh.dev.bin import command as command_of
 from nsh.dev.cons import ConsDevice
 from nsh.dev.hostfd import HostFdDevice
-from nsh.dev.spawn import ABANDON, Interrupts
+from nsh.dev.spawn import ABANDON
 from nsh.errors import FileFormatError
 from nsh.kern.chan import Chan
 from nsh.kern.namec import Access, namec
-from nsh.kern.proc import INTERRUPT, QUIT, Proc, current
+from nsh.kern.noteg import SIGNALS, in_front
+from nsh.kern.proc import Proc, current
 from nsh.p9.const import ORDWR, OREAD
 from nsh.rc.fault import Exit, RcError
+from nsh.rc.job import STOPPED, Job
 from nsh.rc.parse import Parser, RcSyntaxError
 from nsh.rc.prompt import Plain
 from nsh.rc.redir import about
 from nsh.rc.run import Shell, exit_number
+from nsh.rc.signals import Signals
 from nsh.rc.source import Lines, typed
 
 if TYPE_CHECKING:
     from nsh import nsfile
     from nsh.rc.repl import Prompt
     from nsh.rc.tree import Node
-
-_NOTES = {
-    "sigint": signal.SIGINT,
-    "sighup": signal.SIGHUP,
-    "sigterm": signal.SIGTERM,
-    "sigquit": signal.SIGQUIT,
-    "sigalrm": signal.SIGALRM,
-    "sigusr1": signal.SIGUSR1,
-    "sigusr2": signal.SIGUSR2,
-}
-_ENDING = ("sigint", "sighup", "sigterm", "sigquit", "sigalrm")
-"""Signals that end a shell which has no function for them."""
-
 
 PATIENCE = 2.0
 """Seconds that devices may take at the end to give back what they hold elsewhere."""
@@ -147,6 +137,7 @@ class Session:
         self.shell = sh = Shell(p, name, options.args)
         sh.flags = set(options.flags)
         p.system.shell = functools.partial(run_text, flags=options.flags & {"N"})
+        p.system.job = sh.jobs.process
         sh.var.set("pid", [str(os.getpid())])
         if options.text is not None:
             sh.var.set("cflag", [options.text])
@@ -154,26 +145,28 @@ class Session:
         elif options.file is None:
             sh.file = "stdin"
         p.args = ["nsh", *([options.file] if options.file else []), *options.args]
-        self._front: asyncio.Task[None] | None = None
-        self._ended_by: int | None = None
+        self.signals = Signals(sh)
         self._before: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> int:
-        """Run all of it; returns the exit code."""
+        """Run all of it; returns the exit code, or minus the number of the signal to die of."""
         sh = self.shell
-        self._watch_signals()
         task = sh.proc.start(lambda p: self._whole())
-        self._main = task
+        self.signals.watch(task)
         try:
             status = await task
         except asyncio.CancelledError:
             me = asyncio.current_task()
             if me is not None and me.cancelling():
                 raise
-            if self._ended_by is None:
+            number = self.signals.ended_by
+            if not number:
                 return exit_number(sh.proc.status or "")
-            # as rc does: what counts is whether the signal cut something short
-            return 0 if sh.true else 128 + self._ended_by
+            if sh.true:  # as rc does: what counts is whether the signal cut something short
+                return 0
+            if number == signal.SIGINT and in_front():
+                return -number  # a shell that runs us is to see that it was a key, and end its loop
+            return 128 + number
         finally:
             await self._end()
         return exit_number(status)
@@ -235,7 +228,7 @@ class Session:
             sh.interactive = True
             await self._interactive()
         else:
-            await sh.script(Parser(file="stdin"), Lines(sh.proc).next)
+            await sh.script(Parser(file="stdin"), self.signals.undisturbed(Lines(sh.proc).next))
 
     async def _read_script(self, name: str) -> str:
         """The text of a script, which is looked for in $path unless its name says where it is."""
@@ -256,11 +249,16 @@ class Session:
     async def _interactive(self) -> None:
         """Prompt, read, run; errors come back here."""
         sh = self.shell
+        if os.isatty(0):
+            self.signals.control_jobs()
         await self._startup()
         prompt = self._prompt()
         parser = Parser(file="stdin")
         try:
             while True:
+                for news in sh.jobs.news():
+                    await sh.print_error(news)
+                sh.jobs.next_line()
                 try:
                     nodes = await typed(parser, prompt.line)
                 except RcSyntaxError as e:
@@ -268,9 +266,13 @@ class Session:
                 except KeyboardInterrupt:
                     parser = Parser(file="stdin")
                 else:
-                    if not nodes:
+                    if nodes:
+                        await self._typed(nodes)
+                    elif sh.jobs.hold():
+                        await sh.complain(STOPPED)
+                        parser = Parser(file="stdin")
+                    else:
                         return
-                    await self._typed(nodes)
         finally:
             await prompt.close()
 
@@ -300,64 +302,94 @@ class Session:
         return Plain(self.shell, self._in_front)
 
     async def _typed(self, nodes: list[Node]) -> None:
-        """Run what was typed at once. What ends one command ends them all."""
-        for node in nodes:
-            await self._in_front(self.shell.run(node))
-            if self.shell.status == "interrupted":
-                return
+        """Run what was typed at once, as one job. What ends one command ends them all. Errors: `Exit`.
+
+        If it is stopped it becomes a process of its own.
+        """
+        sh = self.shell
+        line = sh.line()
+        before = sh.proc.fgrp.fork()
+        job = Job(nodes, control=sh.jobs.terminal is not None)
+
+        async def run() -> str:
+            for node in nodes:
+                try:
+                    await line.run(node)
+                except RcError as e:
+                    await line.complain(str(e))
+                    line.status = "error"
+                except Exit as e:
+                    if line.proc is sh.proc:
+                        raise
+                    line.var.values["status"] = e.status
+                    break
+                except asyncio.CancelledError as e:
+                    if line.proc is sh.proc or not e.args or e.args[0] not in SIGNALS:
+                        raise
+                    line.status = "interrupted"
+                    break
+            return line.status
+
+        try:
+            await self._run(job, run())
+        finally:
+            if job.stopped:
+                sh.split(line, before)
+            else:
+                before.release()
+                sh.join(line)
+        if job.stopped:
+            assert job.task is not None
+            line.proc.adopt(job.task)
+            sh.jobs.add(job, line.proc)
 
     async def _in_front(self, command: Coroutine[Any, Any, None]) -> None:
-        """Run a command in such a way that SIGINT and SIGQUIT end it, and nothing else. Errors: `Exit`."""
+        """Run something of the shell's own: the keys that interrupt end it, and nothing else. Errors: `Exit`.
+
+        It cannot be stopped.
+        """
         sh = self.shell
-        self._front = asyncio.create_task(command)
+
+        async def run() -> str:
+            await command
+            return ""
+
         try:
-            await self._front
+            await self._run(Job(control=sh.jobs.terminal is not None, stoppable=False), run())
         except RcError as e:
             await sh.complain(str(e))
             sh.status = "error"
-        except asyncio.CancelledError:
-            me = asyncio.current_task()
-            if me is not None and me.cancelling():
-                raise
+
+    async def _run(self, job: Job, work: Coroutine[Any, Any, str]) -> None:
+        """Have a coroutine in front, as a job, until it has ended or is stopped. Errors: its own."""
+        sh = self.shell
+
+        async def gated() -> str:
+            return await job.gated(work)
+
+        job.task = asyncio.create_task(gated())
+        job.begin(job.task)
+        before, sh.proc.noteg = sh.proc.noteg, job
+        try:
+            await sh.jobs.run(job)
+        finally:
+            sh.proc.noteg = before
+        if job.stopped:
+            sh.status = "stopped"
+            await sh.print_error("")
+        elif job.task.cancelled():
             sh.status = "interrupted"
             await sh.print_error("")
-        finally:
-            self._front = None
-
-    # --- signals -------------------------------------------------------------------------------
-
-    def _watch_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for name, number in _NOTES.items():
-            if number not in (signal.SIGINT, signal.SIGQUIT):
-                loop.add_signal_handler(number, self._signalled, name)
-
-        def interrupted(number: int, _: object) -> None:
-            Interrupts.count += 1
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._signalled, "sigint" if number == signal.SIGINT else "sigquit")
-
-        signal.signal(signal.SIGINT, interrupted)
-        signal.signal(signal.SIGQUIT, interrupted)
-
-    def _signalled(self, name: str) -> None:
-        sh = self.shell
-        function = sh.var.functions.get(name)
-        if function is not None:
-            sh.notes.append(name)
-        elif name in ("sigint", "sigquit") and sh.interactive:
-            if self._front is not None:
-                self._front.cancel(INTERRUPT if name == "sigint" else QUIT)
-        elif name in _ENDING:
-            self._ended_by = int(_NOTES[name])
-            self._main.cancel(INTERRUPT if name == "sigint" else None)
+        else:
+            job.task.result()
 
     # --- the end -------------------------------------------------------------------------------
 
     async def _end(self) -> None:
         """End what this shell has started; programs of the host that run in the background go on."""
-        p = self.shell.proc
-        for job in self.shell.jobs.values():
+        p, jobs = self.shell.proc, self.shell.jobs
+        jobs.hang_up(self.shell.interactive and self.signals.ended_by != 0)
+        for job in jobs:
             if job.task is not None:
                 job.task.cancel(ABANDON)
         p.exit(self.shell.status)
@@ -373,6 +405,8 @@ class Session:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        if jobs.terminal is not None:
+            jobs.terminal.close()
 
 
 def _on_terminal() -> bool:

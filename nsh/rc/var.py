@@ -2,7 +2,7 @@
 
 A variable is a list of strings. A list is never changed in place, so that copies of a whole table (a
 subshell, a pipeline stage) cost one dict. Scoping is dynamic: a local value stands in the table
-while its command runs, and the old one is put back (`Variables.swap`).
+while its command runs, and the old one is put back (`Variables.push`, `Variables.pop`).
 
 In the environment (`#e`, /env) a variable is a file of its words with NUL between them, and a function a
 file ``fn#name``. A host program gets the same, but \\001 for NUL, as plan9port's rc has it.
@@ -59,12 +59,13 @@ class Function:
 class Variables:
     """The variables and functions of one shell."""
 
-    __slots__ = ("_changed", "_told", "functions", "values")
+    __slots__ = ("_changed", "_covered", "_told", "functions", "values")
 
     def __init__(self) -> None:
         self.values: dict[str, list[str]] = {}
         self.functions: dict[str, Function] = {}
         self._changed: set[str] = set()
+        self._covered: list[tuple[str, list[str] | None]] = []
         self._told: set[str] = set()
 
     def copy(self) -> Variables:
@@ -91,8 +92,23 @@ class Variables:
         self.values[name] = value
         self._changed.add(name)
 
+    def uncovered(self) -> Variables:
+        """The same, but what is local now has the value again that it will have afterwards."""
+        table = self.copy()
+        for name, old in reversed(self._covered):
+            table.swap(name, old)
+        return table
+
+    def push(self, name: str, value: list[str] | None) -> None:
+        """Give a variable a local value (None: it is not set), until `pop`."""
+        self._covered.append((name, self.swap(name, value)))
+
+    def pop(self) -> None:
+        """End the latest local value."""
+        self.swap(*self._covered.pop())
+
     def swap(self, name: str, value: list[str] | None) -> list[str] | None:
-        """Set a variable (None: unset it) and return what it was, to be swapped back later."""
+        """Set a variable (None: unset it) and return what it was."""
         old = self.values.get(name)
         if value is None:
             self.values.pop(name, None)

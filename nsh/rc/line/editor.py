@@ -7,6 +7,7 @@ some do not answer, and of others the answer would end up in what the next progr
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,6 +56,7 @@ from nsh.rc.line.complete import Completing
 from nsh.rc.line.keys import bindings
 from nsh.rc.line.known import Known
 from nsh.rc.line.recall import Line
+from nsh.rc.line.screen import Screen
 from nsh.rc.line.suggest import ShowSuggestion, Suggestions
 from nsh.rc.parse import is_complete
 from nsh.rc.prompt import Front
@@ -154,6 +156,7 @@ class Editor:
             input=input,
             output=output or _terminal(),
         )
+        self._screen = Screen(sh, self.app)
         self.app.ttimeoutlen = ESCAPE
         self.app.key_processor.before_key_press += lambda _: self.completing.cancel()
         self.app.key_processor.after_key_press += lambda _: self._set_patience()
@@ -170,7 +173,8 @@ class Editor:
         self.app.layout.focus(self.line)
         self._set_patience()
         try:
-            return await self.app.run_async(handle_sigint=False, set_exception_handler=False)
+            with self._screen.shared():
+                return await self.app.run_async(handle_sigint=False, set_exception_handler=False)
         finally:
             self.completing.cancel()
             self._known.forget()
@@ -181,16 +185,11 @@ class Editor:
         return self.app.output.get_size().columns
 
     def fresh_line(self) -> None:
-        """Have the cursor in the first column, behind a mark if what was printed last had no newline.
-
-        The mark and as many blanks as make a line with it end up in the next line, unless we stood at
-        the beginning of this one; so what follows always begins a line, and nothing printed is lost.
-        """
+        """Have the cursor at the beginning of a line, see `Screen.fresh`."""
         output = self.app.output
-        mark = "\N{RETURN SYMBOL}" if output.encoding().lower().startswith("utf") else "~"
-        blanks = " " * (self.columns - 1)
-        output.write_raw(f"\x1b[2m{mark}\x1b[m{blanks}\r\x1b[K")
-        output.flush()
+        output.write_raw(self._screen.fresh)
+        with contextlib.suppress(OSError):  # the terminal is gone
+            output.flush()
 
     def enter(self) -> None:
         """Run the command if it is complete, else begin another line of it. A menu is closed first."""
@@ -251,7 +250,8 @@ class Editor:
             ) or command  # of the host it is one
         status = sh.var.values["status"]
         async with in_terminal():
-            await self._front(sh.call([*command, file]))
+            with self._screen.lent():
+                await self._front(sh.call([*command, file]))
         sh.var.values["status"] = status
 
     def _set_patience(self) -> None:
