@@ -48,7 +48,8 @@ async def abbr(sh: Shell, args: list[str]) -> str:
 async def builtin(sh: Shell, args: list[str]) -> str | None:
     """builtin c: run c, but not the function of that name."""
     if len(args) < 2:
-        raise RcError("builtin: empty argument list")
+        await sh.complain("builtin: empty argument list")
+        return "empty arg list"
     await sh.call(args[1:], functions=False)
     return None
 
@@ -60,18 +61,21 @@ async def cd(sh: Shell, args: list[str]) -> str:
     if len(args) > 2:
         await _usage(sh, args, "[directory]")
         return "can't cd"
-    target = args[1] if len(args) == 2 else "".join(sh.var.get("home")[:1]) or "/"
+    target = args[1] if len(args) == 2 else "".join(sh.var.get("home")[:1])
+    if len(args) < 2 and not target:
+        await sh.print_error("cd: $home is empty")
+        return "can't cd"
     searched = [] if target.startswith(("/", "./", "../", "#")) or len(args) < 2 else sh.var.get("cdpath")
     reason: OSError | None = None
     for directory in searched or [""]:
-        name = f"{directory}/{target}" if directory not in ("", ".") else target
+        name = f"{directory.rstrip('/')}/{target}" if directory not in ("", ".") else target
         try:
             await sh.proc.chdir(name)
         except OSError as e:
             reason = reason or e.with_traceback(None)
             continue
         if name != target:
-            await sh.proc.print(f"{name}\n")
+            await sh.print_error(name)
         return ""
     assert reason is not None
     await sh.print_error(f"cd: {about(target, reason)}")
@@ -132,7 +136,7 @@ async def exec_(sh: Shell, args: list[str]) -> str | None:
             await sh.complain(about(args[1], e))
             return "1"
     await sh.call(args[1:], functions=False)
-    raise Exit([sh.status], handler=False)
+    raise Exit([sh.status], sh.var.get("*"), handler=False)
 
 
 async def exit_(sh: Shell, args: list[str]) -> None:
@@ -142,7 +146,7 @@ async def exit_(sh: Shell, args: list[str]) -> None:
     if sh.jobs.hold():
         await sh.complain(STOPPED)
         return
-    raise Exit(args[1:2] if len(args) > 1 else [sh.status])
+    raise Exit(args[1:2] if len(args) > 1 else [sh.status], sh.var.get("*"))
 
 
 async def flag(sh: Shell, args: list[str]) -> str:
@@ -274,7 +278,7 @@ async def _meanings(sh: Shell, name: str) -> list[str]:
     from nsh.rc.find import find
 
     lines = []
-    value = sh.var.get(name)
+    value = sh.var.values.get(name)
     if value:
         words = " ".join(quoted(word) for word in value)
         lines.append(f"{quoted(name)}={words if len(value) == 1 else f'({words})'}")
@@ -283,11 +287,11 @@ async def _meanings(sh: Shell, name: str) -> list[str]:
         lines.append(f"fn {quoted(name)} {function.text}")
     elif name in BUILTINS:
         lines.append(f"builtin {name}")
-    elif not value:
+    else:
         try:
             found = await find(sh, name)
         except OSError:
-            return []
+            return lines
         lines.append(found if isinstance(found, str) else str(found.path))
     return lines
 

@@ -24,8 +24,11 @@ class CommandError(RcError):
 
 
 class Exit(Exception):
-    """``exit``: the shell ends with ``status``; ``handler``: and runs sigexit first."""
+    """``exit``: the shell ends with ``status``.
 
-    def __init__(self, status: list[str], handler: bool = True) -> None:
+    ``handler``: it runs sigexit first, which finds in ``$*`` what was there then: ``star``.
+    """
+
+    def __init__(self, status: list[str], star: list[str], handler: bool = True) -> None:
         super().__init__(status)
-        self.status, self.handler = status, handler
+        self.status, self.star, self.handler = status, star, handler

@@ -128,7 +128,8 @@ _token = re.compile(
     """,
     re.VERBOSE,
 )
-_name = re.compile(r"""[^\x00-\x20!"\#$%&'()+,\-./:;<=>?@\[\\\]^`{|}~\x7f]+""")
+# any character of a word may begin a name, few may be in it
+_name = re.compile(r"""[^\x00-\x20#;&|^$=`'{}()<>][^\x00-\x20!"\#$%&'()+,\-./:;<=>?@\[\\\]^`{|}~\x7f]*""")
 _tag = re.compile(r"(?:[ \t]|\\\n)*(?:'((?:[^'\n]|'')*+)'|((?:[^\n \t#;&|^$=`'{}()<>\\]|\\(?!\n))+))")
 _PIECES = frozenset(("word", "quoted", "name", "backquote", "process", "equal"))
 
@@ -197,10 +198,6 @@ class Lexer:
             if name is not None:
                 self._touch = _JOINS
                 return self._token("WORD", Word(name[0], False, self.line), name.end())
-            if _token.match(text, self.pos, self.pos + 1) and text[self.pos] not in "'($`<>\n;&|":
-                raise self.error(
-                    "a variable name must follow $", self.pos, self.line, "quote a $ that means itself"
-                )
         found = _token.match(text, self.pos)
         if found is None:
             return self._end_of_text()

@@ -455,20 +455,10 @@ class _Builder:
 
 
 def _awaits_if_not(command: tree.Node | None) -> bool:
-    """Is the last command in it an `if`? Braces hide theirs."""
-    while command is not None:
-        match command:
-            case tree.While() | tree.For() | tree.IfNot() | tree.Not() | tree.Subshell():
-                command = command.body
-            case tree.If():
-                return True
-            case tree.Seq():
-                command = command.items[-1]
-            case tree.And() | tree.Pipe():
-                command = command.right
-            case _:
-                return False
-    return False
+    """Is the last command in it an `if`, or one after `if not`? Whatever else has an `if` in it hides that."""
+    while isinstance(command, tree.Seq | tree.IfNot):
+        command = command.items[-1] if isinstance(command, tree.Seq) else command.body
+    return type(command) is tree.If
 
 
 def _is_case(command: tree.Node) -> bool:

@@ -112,6 +112,7 @@ class Shell:
         if "home" not in self.var.values:
             self.var.set("home", self.var.get("HOME") or ["/"])
         self.var.set("0", [name])
+        self.var.set("rcname", ["nsh"])
         self.var.set("*", args or [])
         self.var.set("pid", [str(p.pid)])
         self.status = ""
@@ -196,7 +197,7 @@ class Shell:
         name = args[0]
         function = self.var.functions.get(name) if functions else None
         if function is not None:
-            await self._function(function, args)
+            await self._function(function, args[1:])
         elif name in BUILTINS:
             status = await BUILTINS[name](self, args)
             if status is not None:
@@ -232,16 +233,19 @@ class Shell:
             await self.complain(f"{quoted(name)} is too big for the environment: programs do not get it")
 
     async def _function(self, function: Function, args: list[str]) -> None:
+        """Call a function with ``args`` as ``$*``. What -e means to it is not the caller's business."""
         _check_room()
         await self.turn()
-        self.var.push("*", args[1:])
-        file, self.file = self.file, function.file or self.file
+        self.var.push("*", args)
+        file, tested = self.file, self._tested
+        self.file = function.file or file
+        self._tested = 0
         try:
             await self.run(function.body)
         except RcSyntaxError as e:  # of a function that came with the environment
             raise RcError(str(e)) from None
         finally:
-            self.file = file
+            self.file, self._tested = file, tested
             self.var.pop()
 
     async def _redirected(self, node: tree.Redirected) -> None:
@@ -252,8 +256,8 @@ class Shell:
             saved.restore()
 
     async def _assign(self, node: tree.Assign) -> None:
-        name = await words.single(self, node.name, words.NOT_SINGLE)
         value = await words.arguments(self, (node.value,))
+        name = await words.single(self, node.name, words.NOT_SINGLE)
         if _for_good(node):
             self.var.set(name, value)
             await self.run(node.body)
@@ -298,8 +302,8 @@ class Shell:
             await self.turn()
 
     async def _for(self, node: tree.For) -> None:
-        name = await words.single(self, node.name, words.NOT_SINGLE)
         values = self.var.get("*") if node.words is None else await words.arguments(self, node.words)
+        name = await words.single(self, node.name, words.NOT_SINGLE)
         self.var.push(name, None)
         try:
             for value in values:
@@ -317,8 +321,9 @@ class Shell:
                 return
 
     async def _match(self, node: tree.Match) -> None:
+        patterns = await words.patterns(self, node.patterns)
         subject = " ".join(await words.strings(self, node.subject))
-        found = any(glob.match(p, subject) for p in await words.patterns(self, node.patterns))
+        found = any(glob.match(pattern, subject) for pattern in patterns)
         self.status = "" if found else "no match"
         self._exit_if_failed()
 
@@ -347,7 +352,7 @@ class Shell:
 
     def _exit_if_failed(self) -> None:
         if "e" in self.flags and not self._tested and not self.true:
-            raise Exit([self.status])
+            raise Exit([self.status], self.var.get("*"))
 
     async def turn(self) -> None:
         """Called in every turn of a loop: one that never waits must not keep everything else waiting."""
@@ -478,6 +483,7 @@ class Shell:
     async def capture(self, node: tree.Node | None) -> str:
         """What a command prints; `status` is set."""
         sh = self.child()
+        sh._tested += 1  # -e is not meant for it
         reading = self._pipe_from(sh, 1)
         parts = []
         try:
@@ -544,15 +550,14 @@ class Shell:
         A syntax error ends it, with a message and `status`. Errors: `RcError`, `Exit`.
         """
         _check_room()
-        while True:
-            try:
-                node = await command(parser, read)
-            except RcSyntaxError as e:
-                await self.syntax_error(e)
-                return
-            if node is END:
-                return
-            await self.run(node)
+        tested, self._tested = self._tested, 0
+        try:
+            while (node := await command(parser, read)) is not END:
+                await self.run(node)
+        except RcSyntaxError as e:
+            await self.syntax_error(e)
+        finally:
+            self._tested = tested
 
     async def syntax_error(self, e: RcSyntaxError) -> None:
         await self.print_error(f"nsh: {e.report()}")
@@ -571,7 +576,7 @@ class Shell:
             function = self.var.functions.get(name)
             if function is not None:
                 status = self.var.values.get("status", [])
-                await self._function(function, [name])
+                await self._function(function, self.var.get("*"))
                 self.var.values["status"] = status
 
     # --- messages ------------------------------------------------------------------------------

@@ -182,7 +182,7 @@ class Session:
                     await self._profile()
                 await self._commands()
             except Exit as e:
-                sh.var.values["status"] = e.status
+                sh.var.values["status"], sh.var.values["*"] = e.status, e.star
                 if not e.handler:
                     return sh.status
             sh.notes = ["sigexit"]

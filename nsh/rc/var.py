@@ -21,6 +21,7 @@ _PRIVATE = frozenset(("*", "0", "apid", "pid", "status"))
 """What belongs to one shell, and means nothing to the programs that it runs."""
 
 _FUNCTION = "fn#"
+_DIGITS = frozenset("0123456789")
 
 NOTHING: list[str] = []
 """The value of a variable that is not set. Nobody changes it."""
@@ -78,15 +79,10 @@ class Variables:
         return child
 
     def get(self, name: str) -> list[str]:
-        """The value; empty when not set. A number is an element of ``$*``."""
-        value = self.values.get(name)
-        if value is None:
-            if name.isdecimal() and name.isascii():
-                words = self.values.get("*", NOTHING)
-                at = number(name)
-                return words[at - 1 : at] if at else NOTHING
-            return NOTHING
-        return value
+        """The value; empty when not set. A number is an element of ``$*``, whatever has been assigned to it."""
+        if name[:1] in _DIGITS and (at := number(name)):
+            return self.values.get("*", NOTHING)[at - 1 : at]
+        return self.values.get(name, NOTHING)
 
     def set(self, name: str, value: list[str]) -> None:
         self.values[name] = value

@@ -3,13 +3,15 @@
 Most words need nothing but the tables of the shell, and are evaluated in one call (`_at_once`). Only what
 runs a command or reads a directory is a coroutine.
 
+Words are evaluated from the last to the first, as rc does it; that shows where commands in them have effects.
+
 While a word is evaluated its active pattern characters carry marks (`nsh.rc.glob`). `arguments` replaces
 patterns by the file names that they match; `patterns` leaves them as they are, for ``~`` and case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nsh.rc import glob, tree
@@ -21,28 +23,24 @@ if TYPE_CHECKING:
     from nsh.rc.run import Shell
 
 
-async def arguments(sh: Shell, nodes: Iterable[tree.Node]) -> list[str]:
+async def arguments(sh: Shell, nodes: Sequence[tree.Node]) -> list[str]:
     """The words of a command, patterns expanded."""
     found: list[str] = []
-    for node in nodes:
-        words = _at_once(sh, node)
-        if words is None:
-            words = await _value(sh, node)
-        for word in words:
-            if MARK in word:
-                found += await _files(sh, word)
-            else:
-                found.append(word)
+    for word in await patterns(sh, nodes):
+        if MARK in word:
+            found += await _files(sh, word)
+        else:
+            found.append(word)
     return found
 
 
-async def patterns(sh: Shell, nodes: Iterable[tree.Node]) -> list[str]:
+async def patterns(sh: Shell, nodes: Sequence[tree.Node]) -> list[str]:
     """The words as patterns for `glob.match`."""
-    found: list[str] = []
-    for node in nodes:
+    values = []
+    for node in reversed(nodes):
         words = _at_once(sh, node)
-        found += await _value(sh, node) if words is None else words
-    return found
+        values.append(await _value(sh, node) if words is None else words)
+    return [word for words in reversed(values) for word in words]
 
 
 async def strings(sh: Shell, node: tree.Node) -> list[str]:
@@ -57,6 +55,8 @@ async def single(sh: Shell, node: tree.Node, what: str) -> str:
         raise RcError(what)
     return words[0]
 
+
+_DIGITS = "0123456789"
 
 NOT_SINGLE = "variable name not singleton!"
 
@@ -73,8 +73,8 @@ def _at_once(sh: Shell, node: tree.Node) -> list[str] | None:
         return sh.var.get(name.text) if isinstance(name, tree.Word) else None
     if kind is tree.Concat:
         assert isinstance(node, tree.Concat)
-        left = _at_once(sh, node.left)
-        right = None if left is None else _at_once(sh, node.right)
+        right = _at_once(sh, node.right)
+        left = None if right is None else _at_once(sh, node.left)
         return None if left is None or right is None else concatenate(left, right)
     if kind is tree.List:
         assert isinstance(node, tree.List)
@@ -97,7 +97,8 @@ async def _value(sh: Shell, node: tree.Node) -> list[str]:
         case tree.List():
             return await patterns(sh, node.items)
         case tree.Concat():
-            return concatenate(await _value(sh, node.left), await _value(sh, node.right))
+            right = await _value(sh, node.right)
+            return concatenate(await _value(sh, node.left), right)
         case tree.Count():
             return [str(len(await _variable(sh, node.name)))]
         case tree.Flat():
@@ -105,8 +106,8 @@ async def _value(sh: Shell, node: tree.Node) -> list[str]:
         case tree.Var():
             return await _variable(sh, node.name)
         case tree.Sub():
-            words = await _variable(sh, node.name)
-            return select(words, [glob.unmark(index) for index in await patterns(sh, node.index)])
+            indexes = [glob.unmark(index) for index in await patterns(sh, node.index)]
+            return select(await _variable(sh, node.name), indexes)
         case tree.Backquote():
             return await _output(sh, node)
         case tree.ProcSub():
@@ -136,18 +137,27 @@ def select(words: list[str], indexes: list[str]) -> list[str]:
     """``$words(indexes)``: elements counted from 1, and ranges of them; what is out of range is nothing."""
     found: list[str] = []
     for index in indexes:
-        low, dash, high = index.partition("-")
+        low, high = _range(index)
         first = number(low)
-        last = first if not dash else number(high) if high else len(words)
         if first > 0:
-            found += words[first - 1 : last]
+            found += words[first - 1 : first if high is None else number(high) if high else len(words)]
     return found
 
 
+def _range(index: str) -> tuple[str, str | None]:
+    """The numbers of ``m``, ``m-n`` or ``m-``. They end before the first character that is no digit."""
+    rest = index.lstrip(_DIGITS)
+    low = index[: len(index) - len(rest)]
+    if not rest.startswith("-"):
+        return low, None
+    high = rest[1:]
+    return low, high[: len(high) - len(high.lstrip(_DIGITS))] or ("0" if high else "")
+
+
 async def _output(sh: Shell, node: tree.Backquote) -> list[str]:
-    """What a command prints, in pieces."""
+    """What a command prints, in pieces: split at the characters of the first separator, if there are several."""
     separators = sh.var.get("ifs") if node.split is None else await strings(sh, node.split)
-    return split(await sh.capture(node.body), "".join(separators))
+    return split(await sh.capture(node.body), "".join(separators[:1]))
 
 
 def split(text: str, separators: str) -> list[str]:

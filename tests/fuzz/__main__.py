@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz NAME [NUMBER]``: be hard on the server; scripts/fuzz calls it."""
+"""``python -m tests.fuzz NAME [NUMBER]``: be hard on the server, or on the shell; scripts/fuzz calls it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ USAGE = """\
 usage: scripts/fuzz p9 [SECONDS]           what a peer might send, to a server in the same process
        scripts/fuzz soak [SECONDS]         several clients, a real server, sockets
        scripts/fuzz connections [COUNT]    so many idle clients, and a tenth as many active ones
-       scripts/fuzz dead                   peers that vanish without a word: are they found?"""
+       scripts/fuzz dead                   peers that vanish without a word: are they found?
+       scripts/fuzz rc [SECONDS]           random scripts, in nsh and in Plan 9's own rc"""
 
 SECONDS = 60.0
 COUNT = 10_000
@@ -31,6 +32,10 @@ def main(args: list[str]) -> int:
 
             idle = int(_number(rest, COUNT))
             return connections(idle, max(idle // 10, 1), seconds=10)
+        case ["rc", *rest] if len(rest) <= 1:
+            from tests.fuzz.rc import fuzz as compare
+
+            return compare(_number(rest, SECONDS), random.randrange(1 << 30))
         case ["dead"]:
             from tests.fuzz.dead import dead
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from nsh.net.conn import KEEPCOUNT, KEEPIDLE, KEEPINTERVAL
 from nsh.p9 import msg
 from nsh.p9.const import MAXMSIZE, NOFID, NOTAG, OREAD
 from nsh.p9.msg import Message
+from tests.fuzz import rc
 from tests.fuzz.connections import connections
 from tests.fuzz.ledger import Broken, Ledger
 from tests.fuzz.p9 import World, fuzz
@@ -49,6 +51,24 @@ def test_random_clients_of_a_real_server_find_nothing(capsys: pytest.CaptureFixt
 def test_a_crowd_is_served_fairly(capsys: pytest.CaptureFixture[str]) -> None:
     assert connections(idle=300, active=30, seconds=1) == 0
     assert "30 active ones" in capsys.readouterr().out
+
+
+@pytest.mark.requires(rc.RC)
+@pytest.mark.limit(120)
+def test_random_scripts_do_what_they_do_in_plan_9s_rc(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rc.fuzz(0, number=1, examples=60) == 0
+    assert re.search(r"rc: 1\d\d texts compared", capsys.readouterr().out)
+
+
+@pytest.mark.requires(rc.RC)
+def test_what_the_two_shells_do_otherwise_is_seen_or_known_not_to_count() -> None:
+    with pytest.raises(rc.Different, match=r"rc: .*out='\\n'.*\nnsh: .*out='a\\n'"):
+        rc.script('echo $"1\n')
+    with pytest.raises(rc.Different, match=r"rc: .*syntax error\n\nnsh: it is fine"):
+        rc.accepted("echo `:{a}")
+    assert not rc.script("echo a^()\necho b\n")
+    assert not rc.accepted("(a)(b)")
+    assert rc.script("echo a\n") and rc.accepted("a") and rc.accepted(")")
 
 
 # --- the judge ---------------------------------------------------------------------------------

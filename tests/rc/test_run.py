@@ -212,6 +212,80 @@ def test_exit_codes(status: str, code: int) -> None:
     assert exit_number(status) == code
 
 
+# --- the language, where one might think otherwise ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "`{echo 1 >>f} `{echo 2 >>f}",
+        "(`{echo 1 >>f} `{echo 2 >>f})",
+        "`{echo 1 >>f; echo x}^`{echo 2 >>f; echo x}",
+    ],
+)
+async def test_words_are_evaluated_from_the_last_to_the_first(words: str, tmp_path: Path) -> None:
+    assert await out(f"cd {tmp_path}; echo {words} >/dev/null; cat f\n") == "2\n1\n"
+    assert await out(f"cd {tmp_path}; rm f; ~ {words} x; cat f\n") == "2\n1\n"
+    assert await out(f"cd {tmp_path}; rm f; for(i in {words}) {{}}; cat f\n") == "2\n1\n"
+
+
+async def test_the_name_of_a_variable_may_begin_with_any_character_of_a_word() -> None:
+    text = "'.x'=1; '~'=2; '/a'=3; '-'=4; echo $.x.y $~ $/a/b $- $#.x $'.x'\n"
+    assert await out(text) == "1.y 2 3/b 4 1 1\n"
+
+
+async def test_a_subscript_ends_where_its_digits_end() -> None:
+    assert await out("x=(a b c d); echo $x(1a) $x(2-3z) $x(2z-3) $x(02) $x(2-z) $x(2--3) $x(-)\n") == (
+        "a b c b b\n"
+    )
+
+
+async def test_output_is_split_at_the_first_of_several_separators() -> None:
+    assert (
+        await out("x=`(b c){echo -n aXbYcZ}; echo $#x; ifs=(b c) {x=`{echo -n aXbYcZ}}; echo $#x\n")
+        == "2\n2\n"
+    )
+
+
+async def test_an_argument_cannot_be_assigned() -> None:
+    assert await out("*=(a b); 1=x; 2=y echo $1 $2 $#1; 'a b'=c; echo $'a b'\n") == "a b 1\nc\n"
+
+
+async def test_a_function_fails_under_e_wherever_it_is_called() -> None:
+    text = "fn f {false; echo in}; flag e +\n"
+    for use in (
+        "if(f) echo yes",
+        "f || echo no",
+        "! f",
+        "while(f) {}",
+        "eval f || echo no",
+        "x=`{f; echo on}",
+    ):
+        assert await rc(f"{text}@{{{use}}}\n") == ("", "", "1")
+    assert await out("flag e +; x=`{false; echo in}; echo $x; ! false; false || echo $status\n") == "in\n1\n"
+
+
+async def test_cdpath_is_searched_and_the_place_told(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    result = await rc(f"cdpath=(/nowhere {tmp_path}/); cd d; pwd; cdpath=(. {tmp_path}); cd /; cd d\n")
+    assert result == (f"{tmp_path}/d\n", f"{tmp_path}/d\n" * 2, "")
+    assert await rc("home=(); cd\n") == ("", "cd: $home is empty\n", "can't cd")
+
+
+async def test_builtin_alone_has_nothing_to_do() -> None:
+    assert await rc("builtin\necho $status\n") == (
+        "empty arg list\n",
+        "nsh: builtin: empty argument list\n",
+        "",
+    )
+
+
+async def test_whatis_tells_all_that_a_name_stands_for() -> None:
+    assert await out("expr=(a '*'); whatis expr; fn expr {x}; cd=1; whatis expr cd; *=q; whatis '*'\n") == (
+        "expr=(a '*')\n/usr/bin/expr\nexpr=(a '*')\nfn expr {x}\ncd=1\nbuiltin cd\n'*'=q\n"
+    )
+
+
 # --- interruption ------------------------------------------------------------------------------
 
 

@@ -73,6 +73,13 @@ def test_sigexit_runs_at_the_end_but_not_after_exec() -> None:
     assert nsh("-c", "fn sigexit { echo bye }; exec echo done; echo no")[0] == "done\n"
 
 
+def test_sigexit_and_the_functions_of_signals_find_the_arguments() -> None:
+    assert nsh("-c", "fn sigexit { echo bye $* }; shift; echo on", "a", "b")[0] == "on\nbye b\n"
+    assert nsh("-c", "fn f { fn sigexit { echo bye $* }; exit 3 }; f x y", "a") == ("bye x y\n", "", 3)
+    assert nsh("-ec", "fn sigexit { echo bye $status $* }; false", "a") == ("bye 1 a\n", "", 1)
+    assert nsh("-c", "fn sighup { echo hup $* }; kill -HUP $pid; true", "a")[0] == "hup a\n"
+
+
 def test_output_that_nobody_reads_ends_the_script() -> None:
     reading, writing = os.pipe()
     os.close(reading)
