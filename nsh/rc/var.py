@@ -79,7 +79,7 @@ class Variables:
         return child
 
     def get(self, name: str) -> list[str]:
-        """The value; empty when not set. A number is an element of ``$*``, whatever has been assigned to it."""
+        """The value; empty when not set. A number is an element of ``$*``; what is assigned to it is lost."""
         if name[:1] in _DIGITS and (at := number(name)):
             return self.values.get("*", NOTHING)[at - 1 : at]
         return self.values.get(name, NOTHING)

@@ -155,7 +155,7 @@ def _range(index: str) -> tuple[str, str | None]:
 
 
 async def _output(sh: Shell, node: tree.Backquote) -> list[str]:
-    """What a command prints, in pieces: split at the characters of the first separator, if there are several."""
+    """What a command prints, in pieces: split at the characters of the first of the separators."""
     separators = sh.var.get("ifs") if node.split is None else await strings(sh, node.split)
     return split(await sh.capture(node.body), "".join(separators[:1]))
 
