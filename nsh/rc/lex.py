@@ -24,7 +24,7 @@ __all__ = ["KEYWORDS", "Lexer", "RcSyntaxError", "Token"]
 class RcSyntaxError(FileFormatError):
     """A command that is not rc. `str` is ``FILE:LINE:COLUMN: what``; `report` shows the place too.
 
-    `source` is the line, `hint` says what to do about it or what would have been accepted ('' for nothing).
+    `source` is the line, `hint` says what to do about it ('' for nothing).
     """
 
     def __init__(self, what: str, file: str, line: int, column: int, source: str, hint: str = "") -> None:
@@ -32,14 +32,13 @@ class RcSyntaxError(FileFormatError):
         self.source, self.hint = source, hint
 
     def report(self) -> str:
-        """The message, the source line and a caret under the place, as lines without the last newline."""
+        """The message, the source line, and a caret under the place with the hint; lines, the last without end."""
         at = self.column - 1
         begin, end = max(0, at - _SHOWN), at + _SHOWN
         before = ("..." if begin else "") + visible(self.source[begin:at])
         after = visible(self.source[at:end]) + ("..." if end < len(self.source) else "")
         indent = "".join(char if char == "\t" else " " * width(char) for char in before)
-        hint = f" ({self.hint})" if self.hint else ""
-        return f"{self}{hint}\n\t{before}{after}\n\t{indent}^"
+        return f"{self}\n\t{before}{after}\n\t{indent}^ {self.hint}".rstrip()
 
 
 _SHOWN = 60
@@ -148,7 +147,8 @@ Wants = Callable[[str], bool]
 class Lexer:
     """Text that may grow at its end, and the position up to which it has been made into tokens.
 
-    `line` is the line at `pos`. `opened` has kind, offset and line of each bracket that is still open.
+    `line` is the line at `pos`. `opened` has kind, offset and line of each bracket that is still open, `closed`
+    those of the one that was closed last, be it by the wrong bracket; None when there was none to be closed.
     """
 
     def __init__(self, file: str = "", line: int = 1) -> None:
@@ -162,6 +162,7 @@ class Lexer:
     def reset(self) -> None:
         """Forget what has been read of a command; the position stays."""
         self.opened: list[tuple[int, int, int]] = []
+        self.closed: tuple[int, int, int] | None = None
         self._here: list[HereDoc] = []
         self._here_at: tuple[int, int] | None = None
         self._touch = _APART
@@ -226,7 +227,8 @@ class Lexer:
         if not self.eof:
             return None
         if self.pos < len(self.text):
-            raise self.error("this quote is never closed", self.pos, self.line)
+            hint = "in a quotation '' stands for one '"
+            raise self.error("this quote is never closed", self.pos, self.line, hint)
         if self._last != "_NL":
             return self._newline(None, None)
         return self._token("$END", self.line, self.pos)
@@ -288,7 +290,8 @@ class Lexer:
         return self._token(type, self.line, found.end())
 
     def _close(self, found: re.Match[str], wants: Wants) -> Token:
-        kind = self.opened.pop()[0] if self.opened else _BLOCK
+        self.closed = self.opened.pop() if self.opened else None
+        kind = self.closed[0] if self.closed is not None else _BLOCK
         self._touch = _CLASHES if kind == _LIST else _JOINS if kind in (_SUBSCRIPT, _WORD) else _APART
         return self._token("_RPAREN" if found[0] == ")" else "_RBRACE", self.line, found.end())
 

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 from nsh.rc import tables, tree
-from nsh.rc.lex import KEYWORDS, Lexer, RcSyntaxError, Token, visible
+from nsh.rc.lex import Lexer, RcSyntaxError, Token
 
 __all__ = ["END", "MORE", "Parser", "RcSyntaxError", "is_complete", "parse", "tokens"]
 
@@ -142,15 +142,20 @@ class Parser:
     def _take(self, token: Token) -> None:
         """One step of an LALR(1) automaton: reduce what the token ends, then shift it."""
         moves, states, type = self._tables.moves, self._states, token.type
-        while True:
-            move = moves[states[-1]].get(type)
+        move = moves[states[-1]].get(type)
+        before = None if move is not None and move >= 0 else states[:]
+        while move is None or move < 0:
             if move is None:
-                raise self._unexpected(token)
-            if move >= 0:
-                states.append(move)
-                self._values.append(token.value)
-                return
+                from nsh.rc.mistake import unexpected
+
+                # some reduces are made that the token does not justify: what it could follow is told by the
+                # states before them
+                self._states = before or states
+                raise unexpected(self._lexer, token, self._wants)
             self._reduce(~move)
+            move = moves[states[-1]].get(type)
+        states.append(move)
+        self._values.append(token.value)
 
     def _reduce(self, rule: int) -> None:
         """Replace the values of a rule's right side by the one that the builder makes of them."""
@@ -196,73 +201,6 @@ class Parser:
             states.append(moves[states[-1]][origin])
             move = moves[states[-1]].get(type)
         return move is not None
-
-    def _unexpected(self, token: Token) -> RcSyntaxError:
-        """The error for a token that the grammar cannot take here, and what it could."""
-        lexer = self._lexer
-        text = lexer.text[token.start : token.end]
-        if token.type == "$END" and lexer.opened:
-            _, start, line = lexer.opened[-1]
-            return lexer.error(f"this {lexer.text[start]} is never closed", start, line)
-        command = self._wants("IF")
-        expected = ["a command"] if command else []
-        expected += [
-            word for type, word in _EXPECTED if (not command or type in _CLOSING) and self._wants(type)
-        ]
-        what = f"unexpected {_spelling(token, lexer.text)}"
-        if expected:
-            what += ", expected " + " or ".join(
-                [", ".join(expected[:-1]), expected[-1]][len(expected) == 1 :]
-            )
-        hint = _HINTS.get(token.type, "")
-        if text == "not":
-            hint = "'if not' stands only in a list of commands, after 'if(...)'"
-        elif token.type == "WORD" and text in KEYWORDS:
-            hint = "a command begins after a newline or ;"
-        elif token.type == "_NL" and lexer.text[: token.start].rstrip(" \t").endswith("="):
-            hint = "an assignment needs a value: a word, () or ''"
-        return lexer.error(what, token.start, token.line, hint)
-
-
-_EXPECTED = (
-    ("WORD", "a word"),
-    ("_HEAD", "("),
-    ("LBRACE", "{"),
-    ("_BRACE", "{"),
-    ("_IN", "in"),
-    ("_SEMI", ";"),
-    ("AMP", "&"),
-    ("PIPE", "|"),
-    ("AND", "&&"),
-    ("OR", "||"),
-    ("_RPAREN", ")"),
-    ("_RBRACE", "}"),
-    ("_NL", "a newline"),
-)
-_CLOSING = frozenset(("_RPAREN", "_RBRACE"))
-
-_HINTS = {
-    "_SUBSCRIPT": "a ( must not touch the word before it: put ^ or a blank between, or quote it",
-    "LBRACE": "{ starts a block: quote it to use it in a word",
-    "_RBRACE": "quote it to use it in a word",
-    "_RPAREN": "quote it to use it in a word",
-    "_EQ": "quote it to use it in a word",
-}
-
-
-_SPELLED = 40
-"""Characters of a word that a message repeats."""
-
-
-def _spelling(token: Token, text: str) -> str:
-    if token.type == "_NL":
-        return "newline" if token.start < len(text) else "end of file"
-    if token.type == "$END":
-        return "end of file"
-    if token.type == "_FREE":
-        return f"'{text[token.start]}'"
-    word = text[token.start : token.end]
-    return f"'{visible(word)}'" if len(word) <= _SPELLED else f"'{visible(word[:_SPELLED])}...'"
 
 
 class _Builder:

@@ -124,32 +124,37 @@ def test_shapes(text: str, dumped: str | None) -> None:
     ("text", "line", "column", "what"),
     [
         ("echo a )", 1, 8, "unexpected ')'"),
-        ("echo a{b,c}", 1, 7, "unexpected '{', expected a word, ;, &, |, &&, || or a newline"),
+        (
+            "echo a{b,c}",
+            1,
+            7,
+            "unexpected '{', expected a word, a redirection, an operator (; & | && ||) or the ",
+        ),
         ("{ a } b", 1, 7, "unexpected 'b'"),
         ("{ a } if not b", 1, 7, "unexpected 'if'"),
-        ("x=\n", 1, 3, "unexpected newline, expected a word"),
-        ("a >\n", 1, 4, "unexpected newline, expected a word"),
-        ("a^\nb", 1, 3, "unexpected newline, expected a word"),
-        ("ok\nx=(a\nb)", 2, 5, "unexpected newline, expected a word or )"),
+        ("x=\n", 1, 3, "unexpected end of line, expected a word"),
+        ("a >\n", 1, 4, "unexpected end of line, expected a word"),
+        ("a^\nb", 1, 3, "unexpected end of line, expected a word"),
+        ("ok\nx=(a\nb)", 2, 5, "unexpected end of line, expected a word or ')'"),
         ("x(2)=new", 1, 2, "unexpected '('"),
         ("$x(1)(2)", 1, 6, "unexpected '('"),
         ("$#x(1)", 1, 4, "unexpected '('"),
         ("a(b)", 1, 2, "unexpected '('"),
         ("(a)b", 1, 4, "a list in ( ) touches what stands next to it"),
         ("(a)(b)", 1, 4, "a list in ( ) touches what stands next to it"),
-        ("if true {x}", 1, 4, "unexpected 'true', expected ("),
-        ("for i in a {x}", 1, 5, "unexpected 'i', expected ("),
-        ("for(i\nin a) b", 1, 6, "unexpected newline, expected in or )"),
+        ("if true {x}", 1, 4, "unexpected 'true', expected '('"),
+        ("for i in a {x}", 1, 5, "unexpected 'i', expected '('"),
+        ("for(i\nin a) b", 1, 6, "unexpected end of line, expected 'in' or ')'"),
         ("echo }", 1, 6, "unexpected '}'"),
         ("~ a b >f", 1, 7, "unexpected '>'"),
         ("fn f {a} >x", 1, 10, "unexpected '>'"),
-        ("a |\n", 2, 1, "unexpected end of file, expected a command"),
-        ("if(a)\n\n", 3, 1, "unexpected end of file, expected a command"),
+        ("a |\n", 1, 4, "unexpected end of file, expected a command"),
+        ("if(a)\n\n", 1, 6, "unexpected end of file, expected a command"),
         ("a\n{ b\n c\n", 2, 1, "this { is never closed"),
         ("a\nif(b\n", 2, 3, "this ( is never closed"),
         ("a\n\necho 'b\nc\n", 3, 6, "this quote is never closed"),
         ("echo $;", 1, 7, "unexpected ';', expected a word"),
-        ("echo $\n", 1, 7, "unexpected newline, expected a word"),
+        ("echo $\n", 1, 7, "unexpected end of line, expected a word"),
         ("a >[x]f", 1, 3, "'>[x]' is no redirection"),
         ("a |[2=] b", 1, 3, "'|[2=]' is no redirection"),
         ("cat <<$x", 1, 5, "<< needs a word after it"),
@@ -161,7 +166,7 @@ def test_shapes(text: str, dumped: str | None) -> None:
         ("! if(a) b\nif not c", 2, 1, "'if not' does not follow 'if(...)'"),
         ("a && if(b) c\nif not d", 2, 1, "'if not' does not follow 'if(...)'"),
         ("if(a) b\nif not c\nif not d", 3, 1, "'if not' does not follow 'if(...)'"),
-        ("a && if not b", 1, 9, "unexpected 'not', expected ("),
+        ("a && if not b", 1, 9, "unexpected 'not', expected '('"),
         ("switch(a){b; case a}", 1, 1, "case missing in switch"),
         ("switch(a){}", 1, 1, "case missing in switch"),
         ("  switch(a){case a}", 1, 3, "case missing in switch"),
@@ -178,13 +183,16 @@ def test_mistakes_are_told_with_their_place(text: str, line: int, column: int, w
     assert isinstance(caught.value, FileFormatError)
 
 
+ANY = "expected a word, a redirection, an operator (; & | && ||) or the end of the line"
+
+
 @pytest.mark.parametrize(
     ("text", "report"),
     [
         (
             "echo a{b,c}",
-            "f.rc:1:7: unexpected '{', expected a word, ;, &, |, &&, || or a newline"
-            " ({ starts a block: quote it to use it in a word)\n\techo a{b,c}\n\t      ^",
+            f"f.rc:1:7: unexpected '{{', {ANY}\n"
+            "\techo a{b,c}\n\t      ^ { starts a block: quote it to use it in a word",
         ),
         (
             "x= # nothing",
@@ -192,19 +200,18 @@ def test_mistakes_are_told_with_their_place(text: str, line: int, column: int, w
         ),
         (
             "a\n\t日e\u0301 \tx(1)",
-            "f.rc:2:8: unexpected '(', expected a word, ;, &, |, &&, || or a newline"
-            " (a ( must not touch the word before it: put ^ or a blank between, or quote it)"
-            "\n\t\t日e\u0301 \tx(1)\n\t\t    \t ^",
+            f"f.rc:2:8: unexpected '(', {ANY}\n\t\t日e\u0301 \tx(1)\n\t\t    \t "
+            "^ a ( must not touch the word before it: put ^ or a blank between, or quote it",
         ),
         (
             "{if(~ a b) {c} if not d}",
-            "f.rc:1:16: unexpected 'if', expected ;, &, |, &&, ||, } or a newline"
-            " (a command begins after a newline or ;)\n\t{if(~ a b) {c} if not d}\n\t               ^",
+            "f.rc:1:16: unexpected 'if', expected a redirection, an operator (; & | && ||), '}' or the end of "
+            "the line\n\t{if(~ a b) {c} if not d}\n"
+            "\t               ^ a command begins on a new line or after a ;",
         ),
         (
-            "x=",
-            "f.rc:1:3: unexpected end of file, expected a word"
-            " (an assignment needs a value: a word, () or '')\n\tx=\n\t  ^",
+            "a |\n\n",
+            "f.rc:1:4: unexpected end of file, expected a command\n\ta |\n\t   ^",
         ),
     ],
 )
@@ -212,6 +219,42 @@ def test_a_report_points_at_the_place_and_says_what_to_do(text: str, report: str
     with pytest.raises(parse.RcSyntaxError) as caught:
         list(parse.parse(text, file="f.rc"))
     assert caught.value.report() == report
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("if [ -f x ]; then", "a condition is a command in ( ), as in if(~ $x a) echo b"),
+        ("a | while read x; do", "a condition is a command in ( ), as in while(~ $x a) echo b"),
+        ("for i in a b; do", "as in for(i in a b) echo $i"),
+        ("if(a) {b} else {c}", "'if not' has a line of its own, or stands after a ;"),
+        ("else {c}", "'if not' has a line of its own, or stands after a ;"),
+        ("{a} fi", "a body is one command, or several in { }"),
+        ("f() { a }", "a function is made by fn name { commands }"),
+        ("function f { a }", "a function is made by fn name { commands }"),
+        ("x(2)=new", "an element cannot be assigned, only the whole list"),
+        ("echo `date`", "the output of a command is `{command}"),
+        ("echo ${x}", "a ^ ends a name, as in $x^y"),
+        ("echo $; a", "quote a $ that means itself"),
+        ("a 2>&1", "a descriptor is made a copy of another by >[2=1]"),
+        ("x=", "an assignment needs a value: a word, () or ''"),
+        ("x=(a\nb)", "a list stands on one line; a \\ at its end goes on with it"),
+        ("a^\nb", "the ^ joins two words of one line"),
+        ("~ a b >f", "braces around the command let it be redirected"),
+        ("a )", "nothing was opened that it could close; quote it to use it in a word"),
+        ("(a })", "a ( before it is still open"),
+        ("{a )", "a { before it is still open"),
+        ("{a} b", "a command begins on a new line or after a ;"),
+        ("it's", "in a quotation '' stands for one '"),
+        ("a && if not b", "'if not' stands only in a list of commands, after 'if(...)'"),
+        ("cat <<$x", "one literal word, quoted or not"),
+        ("a >[x]", "in brackets stand descriptors, as in >[2] >[2=1] >[2=]"),
+    ],
+)
+def test_usual_mistakes_get_a_hint(text: str, hint: str) -> None:
+    with pytest.raises(parse.RcSyntaxError) as caught:
+        list(parse.parse(text))
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(
