@@ -48,7 +48,7 @@ async def abbr(sh: Shell, args: list[str]) -> str:
 async def builtin(sh: Shell, args: list[str]) -> str | None:
     """builtin c: run c, but not the function of that name."""
     if len(args) < 2:
-        await sh.complain("builtin: empty argument list")
+        await sh.complain(f"{sh.place(sh.line)}builtin: empty argument list")
         return "empty arg list"
     await sh.call(args[1:], functions=False)
     return None
@@ -119,7 +119,7 @@ async def eval_(sh: Shell, args: list[str]) -> None:
 
     if len(args) < 2:
         raise RcError("Usage: eval cmd ...")
-    await sh.script(Parser(" ".join(args[1:]) + "\n", file="eval"))
+    await sh.script(Parser(" ".join(args[1:]) + "\n", file=sh.file, line=sh.line))
 
 
 async def exec_(sh: Shell, args: list[str]) -> str | None:
@@ -133,7 +133,7 @@ async def exec_(sh: Shell, args: list[str]) -> str | None:
         try:
             await find(sh, args[1])
         except OSError as e:
-            await sh.complain(about(args[1], e))
+            await sh.complain(f"{sh.place(sh.line)}{about(args[1], e)}")
             return "1"
     await sh.call(args[1:], functions=False)
     raise Exit([sh.status], sh.var.get("*"), handler=False)

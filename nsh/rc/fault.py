@@ -10,13 +10,13 @@ from __future__ import annotations
 class RcError(Exception):
     """A mistake that shows when a command runs: a script ends, a prompt comes back.
 
-    ``where`` is ``FILE:LINE``, filled in by the innermost command.
+    ``where`` is the place to begin the message with, filled in by the innermost command.
     """
 
     where = ""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.args[0]}" if self.where else str(self.args[0])
+        return f"{self.where}{self.args[0]}"
 
 
 class CommandError(RcError):

@@ -32,7 +32,7 @@ class RcSyntaxError(FileFormatError):
         self.source, self.hint = source, hint
 
     def report(self) -> str:
-        """The message, the source line, and a caret under the place with the hint; lines, the last without end."""
+        """The message, the source line, and a caret under the place with the hint; no newline at the end."""
         at = self.column - 1
         begin, end = max(0, at - _SHOWN), at + _SHOWN
         before = ("..." if begin else "") + visible(self.source[begin:at])
@@ -147,8 +147,8 @@ Wants = Callable[[str], bool]
 class Lexer:
     """Text that may grow at its end, and the position up to which it has been made into tokens.
 
-    `line` is the line at `pos`. `opened` has kind, offset and line of each bracket that is still open, `closed`
-    those of the one that was closed last, be it by the wrong bracket; None when there was none to be closed.
+    `line` is the line at `pos`. `opened` has kind, offset and line of each bracket that is still open,
+    `closed` those of the one that was closed last, be it by the wrong bracket; None if there was none.
     """
 
     def __init__(self, file: str = "", line: int = 1) -> None:

@@ -68,11 +68,12 @@ class Shell:
     """One shell.
 
     ``proc``: the process it acts as; ``var``: variables and functions; ``flags``: the letters of -e -x ...
-    that are set; ``file``: where the commands come from, for messages; ``interactive``: it prompts, and
-    errors return to the prompt; ``abbreviations``: what words become when they are typed; ``history``: what
-    was typed, if somebody types; ``jobs``: what runs beside it, not waited for yet; ``notes``: names
-    of the signals that have arrived and have functions; ``substituted``: for each ``<{...}`` in use, our
-    descriptor, who is at its other end, and whether to wait for that one.
+    that are set; ``file``, ``line``: where the last simple command came from, for messages ('' if it was
+    typed); ``interactive``: it prompts, and errors return to the prompt; ``abbreviations``: what words become
+    when they are typed; ``history``: what was typed, if somebody types; ``jobs``: what runs beside it, not
+    waited for yet; ``notes``: names of the signals that have arrived and have functions;
+    ``substituted``: for each ``<{...}`` in use, our descriptor, who is at its other end, and whether to wait
+    for that one.
     """
 
     __slots__ = (
@@ -85,6 +86,7 @@ class Shell:
         "history",
         "interactive",
         "jobs",
+        "line",
         "notes",
         "proc",
         "substituted",
@@ -95,7 +97,7 @@ class Shell:
         self.proc = p
         self.var = Variables()
         self.flags: set[str] = set()
-        self.file = name
+        self.file, self.line = name, 1
         self.interactive = False
         self.abbreviations: dict[str, str] = {}
         self.history: History | None = None
@@ -142,10 +144,10 @@ class Shell:
             await _RUN[type(node)](self, node)
         except RecursionError:
             e = RcError(TOO_DEEP)
-            e.where = f"{self.file}:{node.line}"
+            e.where = self.place(node.line)
             raise e from None
         except RcError as e:
-            e.where = e.where or f"{self.file}:{node.line}"
+            e.where = e.where or self.place(node.line)
             if not isinstance(e, CommandError):
                 raise
             await self.complain(str(e))
@@ -155,7 +157,7 @@ class Shell:
             # a builtin whose reader has gone ends as quietly as a program
             self.status = str(e if isinstance(e, errors.P9Error) else errors.from_os(e))
             if not isinstance(e, errors.Ewclosed):
-                await self.complain(f"{self.file}:{node.line}: {self.status}")
+                await self.complain(f"{self.place(node.line)}{self.status}")
             self._exit_if_failed()
         except asyncio.CancelledError as e:
             if not self.notes or not e.args or e.args[0] not in SIGNALS:
@@ -177,6 +179,7 @@ class Shell:
     async def _simple(self, node: tree.Simple) -> None:
         if self.notes:
             await self.run_notes()
+        self.line = node.line
         saved = await redirect(self, node.redirs) if node.redirs else None
         try:
             args = await words.arguments(self, node.words)
@@ -215,7 +218,7 @@ class Shell:
         except OSError as e:
             from nsh.rc.redir import about
 
-            await self.complain(about(args[0], e))
+            await self.complain(f"{self.place(self.line)}{about(args[0], e)}")
             self.status = "1"
             return
         child = self._fork(RFFDG)
@@ -238,7 +241,7 @@ class Shell:
         await self.turn()
         self.var.push("*", args)
         file, tested = self.file, self._tested
-        self.file = function.file or file
+        self.file = function.file
         self._tested = 0
         try:
             await self.run(function.body)
@@ -379,7 +382,7 @@ class Shell:
         sh.proc.args = self.proc.args
         sh.var = self.var.copy()
         sh.flags = set(self.flags)
-        sh.file, sh.interactive = self.file, False
+        sh.file, sh.line, sh.interactive = self.file, self.line, False
         sh.abbreviations, sh.history = self.abbreviations, self.history
         sh.jobs, sh.notes, sh.substituted = Jobs(), [], []
         sh._failed_if, sh._tested, sh._turns = self._failed_if, self._tested, 0
@@ -580,6 +583,10 @@ class Shell:
                 self.var.values["status"] = status
 
     # --- messages ------------------------------------------------------------------------------
+
+    def place(self, line: int) -> str:
+        """``FILE:LINE: ``, to begin a message with; nothing when what was typed stands above it."""
+        return f"{self.file}:{line}: " if self.file else ""
 
     async def complain(self, text: str) -> None:
         """Say on standard error what is wrong, in one line."""

@@ -225,7 +225,7 @@ class Session:
                 raise RcError(f"cannot open {about(options.file, e)}") from None
             await sh.script(Parser(text, file=options.file))
         elif "i" in options.flags or (os.isatty(0) and os.isatty(2)):
-            sh.interactive = True
+            sh.interactive, sh.file = True, ""
             await self._interactive()
         else:
             await sh.script(Parser(file="stdin"), self.signals.undisturbed(Lines(sh.proc).next))

@@ -119,7 +119,7 @@ def test_control_c_ends_what_runs_and_nothing_else(terminal: Terminal, command: 
 
 def test_an_error_comes_back_to_the_prompt(terminal: Terminal) -> None:
     terminal.command("echo (1 2)^(1 2 3)")
-    terminal.until("nsh: stdin:1: mismatched list lengths in concatenation")
+    terminal.until("nsh: mismatched list lengths in concatenation")
     terminal.command("exit")
     assert terminal.end() == 1
 

@@ -79,7 +79,7 @@ async def test_a_host_program_below_what_is_not_the_hosts_has_no_files_by_relati
 async def test_the_hosts_program_does_not_take_the_place_of_a_command_that_is_hidden(tmp_path: Path) -> None:
     (tmp_path / "precious").touch()
     result = await rc(f"bind /env /bin\nrm {tmp_path}/precious\nsh -c 'echo host'\n")
-    assert (result.out, result.err) == ("host\n", "nsh: rm: file does not exist\n")
+    assert (result.out, result.err) == ("host\n", "nsh: test:2: rm: file does not exist\n")
     assert (tmp_path / "precious").exists()
 
 
@@ -118,7 +118,7 @@ async def test_a_script_for_rc_runs_in_this_name_space(tmp_path: Path) -> None:
 
 
 async def test_what_is_not_found_is_said_in_one_line() -> None:
-    assert await rc("nosuchcommand\n") == ("", "nsh: nosuchcommand: file does not exist\n", "1")
+    assert await rc("nosuchcommand\n") == ("", "nsh: test:1: nosuchcommand: file does not exist\n", "1")
     result = await rc("./nosuch\n")
     assert (result.out, result.status) == ("", "1")
     assert re.fullmatch("nsh: .*'./nosuch' file does not exist\n", result.err)
@@ -130,7 +130,7 @@ async def test_a_file_without_permission_to_run_hides_no_command(tmp_path: Path)
 
 
 async def test_no_path_means_no_programs() -> None:
-    assert await rc("path=()\ntrue\n") == ("", "nsh: true: file does not exist\n", "1")
+    assert await rc("path=()\ntrue\n") == ("", "nsh: test:2: true: file does not exist\n", "1")
 
 
 async def test_the_status_tells_which_signal_ended_a_program() -> None:
@@ -177,7 +177,25 @@ async def test_a_syntax_error_shows_the_place() -> None:
     result = await rc("echo ok\necho a )\necho not reached\n")
     assert result.out == "ok\n"
     assert result.err.startswith("nsh: test:2:8: ")
-    assert result.err.endswith("\n\techo a )\n\t       ^\n")
+    assert "\n\techo a )\n\t       ^ " in result.err
+
+
+async def test_a_mistake_at_run_time_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "lib").write_text("fn f {\n\tnosuch1\n\techo $x(2)^(a b)^(1 2 3)\n}\n\nnosuch2\n")
+    text = f". {tmp_path}/lib\n\neval 'true\nnosuch3'; nosuch4\nx=`{{nosuch5}}\ncat </no/such\nif(f) nosuch6\n"
+    assert (await rc(text)).err.splitlines() == [
+        f"nsh: {tmp_path}/lib:6: nosuch2: file does not exist",
+        "nsh: test:4: nosuch3: file does not exist",
+        "nsh: test:4: nosuch4: file does not exist",
+        "nsh: test:5: nosuch5: file does not exist",
+        "nsh: test:6: cannot open /no/such: '/no' file does not exist",
+        f"nsh: {tmp_path}/lib:2: nosuch1: file does not exist",
+        f"nsh: {tmp_path}/lib:3: mismatched list lengths in concatenation",
+    ]
+
+
+async def test_a_syntax_error_of_eval_is_told_where_eval_is() -> None:
+    assert (await rc("\neval 'echo )'\n")).err.startswith("nsh: test:2:6: unexpected ')'")
 
 
 async def test_the_name_space_is_shared_with_pipelines_and_not_after_rfork(tmp_path: Path) -> None:
@@ -275,7 +293,7 @@ async def test_cdpath_is_searched_and_the_place_told(tmp_path: Path) -> None:
 async def test_builtin_alone_has_nothing_to_do() -> None:
     assert await rc("builtin\necho $status\n") == (
         "empty arg list\n",
-        "nsh: builtin: empty argument list\n",
+        "nsh: test:1: builtin: empty argument list\n",
         "",
     )
 
@@ -438,5 +456,5 @@ async def test_without_a_path_programs_of_the_host_are_found_in_the_usual_places
     w.shell.var.swap("PATH", None)
     assert (await w.run("expr 1 + 2\n")).out == "3\n"
     w.shell.var.set("PATH", [])
-    assert (await w.run("expr 1 + 2\n")).err == "nsh: expr: file does not exist\n"
+    assert (await w.run("expr 1 + 2\n")).err == "nsh: test:1: expr: file does not exist\n"
     await w.close()

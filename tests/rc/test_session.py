@@ -58,7 +58,7 @@ def test_interactive_on_a_pipe_prompts_on_standard_error_and_goes_on_after_error
     assert (out, code) == ("error\n", 4)
     assert err.startswith("% nsh: stdin:2:7: ")
     assert err.endswith(
-        "nsh: stdin:6: null list in concatenation\nnsh: stdin:7: mismatched list lengths in concatenation\n"
+        "nsh: null list in concatenation\nnsh: mismatched list lengths in concatenation\n"
     )
 
 
