@@ -393,7 +393,7 @@ class _Builder:
 
 
 def _awaits_if_not(command: tree.Node | None) -> bool:
-    """Is the last command in it an `if`, also one after `if not`? Whatever else has an `if` in it hides it."""
+    """Is the last command in it an `if`, also one after `if not`? All else that has one in it hides it."""
     while isinstance(command, tree.Seq | tree.IfNot):
         command = command.items[-1] if isinstance(command, tree.Seq) else command.body
     return type(command) is tree.If

@@ -191,8 +191,6 @@ class Shell:
         finally:
             if saved is not None:
                 saved.restore()
-        if "s" in self.flags and not self.true:
-            await self.print_error(f"status={quoted(self.status)}")
         self._exit_if_failed()
 
     async def call(self, args: list[str], functions: bool = True) -> None:
@@ -557,6 +555,7 @@ class Shell:
         try:
             while (node := await command(parser, read)) is not END:
                 await self.run(node)
+                await self.tell_status()
         except RcSyntaxError as e:
             await self.syntax_error(e)
         finally:
@@ -571,6 +570,11 @@ class Shell:
         if (await self.proc.stat(name)).isdir:
             raise errors.Eisdir()
         return (await self.proc.readfile(name)).decode("utf-8", "surrogateescape")
+
+    async def tell_status(self) -> None:
+        """After a whole command, with -s: say what its status is, if that is not success."""
+        if "s" in self.flags and not self.true:
+            await self.print_error(f"status={quoted(self.status)}")
 
     async def run_notes(self) -> None:
         """Run the functions of the signals that have arrived."""

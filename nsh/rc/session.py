@@ -328,6 +328,7 @@ class Session:
                         raise
                     line.status = "interrupted"
                     break
+                await line.tell_status()
             return line.status
 
         try:

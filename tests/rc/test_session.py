@@ -33,6 +33,12 @@ def test_a_command_text_and_its_arguments() -> None:
     assert nsh("-xc", "x=1 echo $x '*'") == ("1 *\n", "echo 1 '*'\n", 0)
 
 
+def test_s_tells_the_status_of_each_command_that_fails() -> None:
+    text = "false\nfalse; ~ a b\ntrue\nif(@{exit 3}) echo\n"
+    assert nsh("-sc", text) == ("", "status=1\nstatus='no match'\nstatus=3\n", 3)
+    assert nsh("-si", text="prompt=('' '')\n~ a b\n")[1] == "% status='no match'\n"
+
+
 def test_a_script_and_its_arguments(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("echo $0 $*\ncd\nexit")
     assert nsh("s", "a", cwd=tmp_path) == ("s a\n", "", 0)
