@@ -386,7 +386,7 @@ class Shell:
         sh._failed_if, sh._tested, sh._turns = self._failed_if, self._tested, 0
         return sh
 
-    def line(self) -> Shell:
+    def typed(self) -> Shell:
         """This shell as one line has it that is typed: all is shared, and `split` can part them."""
         sh = Shell.__new__(Shell)
         for slot in Shell.__slots__:

@@ -307,7 +307,7 @@ class Session:
         If it is stopped it becomes a process of its own.
         """
         sh = self.shell
-        line = sh.line()
+        line = sh.typed()
         before = sh.proc.fgrp.fork()
         job = Job(nodes, control=sh.jobs.terminal is not None)
 

@@ -205,8 +205,8 @@ ANY = "expected a word, a redirection, an operator (; & | && ||) or the end of t
         ),
         (
             "{if(~ a b) {c} if not d}",
-            "f.rc:1:16: unexpected 'if', expected a redirection, an operator (; & | && ||), '}' or the end of "
-            "the line\n\t{if(~ a b) {c} if not d}\n"
+            "f.rc:1:16: unexpected 'if', expected a redirection, an operator (; & | && ||), '}' or the end of"
+            " the line\n\t{if(~ a b) {c} if not d}\n"
             "\t               ^ a command begins on a new line or after a ;",
         ),
         (

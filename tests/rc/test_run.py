@@ -182,7 +182,8 @@ async def test_a_syntax_error_shows_the_place() -> None:
 
 async def test_a_mistake_at_run_time_is_told_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "lib").write_text("fn f {\n\tnosuch1\n\techo (a b)^(1 2 3)\n}\n\nnosuch2\n")
-    text = f". {tmp_path}/lib\n\neval 'true\nnosuch3'; nosuch4\nx=`{{nosuch5}}\ncat </no/such\nif(f) nosuch6\n"
+    text = f". {tmp_path}/lib\n\neval 'true\nnosuch3'; nosuch4\nx=`{{nosuch5}}\n"
+    text += "cat </no/such\nif(f) nosuch6\n"
     assert (await rc(text)).err.splitlines() == [
         f"nsh: {tmp_path}/lib:6: nosuch2: file does not exist",
         "nsh: test:4: nosuch3: file does not exist",

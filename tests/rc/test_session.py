@@ -63,9 +63,7 @@ def test_interactive_on_a_pipe_prompts_on_standard_error_and_goes_on_after_error
     out, err, code = nsh("-i", text=text)
     assert (out, code) == ("error\n", 4)
     assert err.startswith("% nsh: stdin:2:7: ")
-    assert err.endswith(
-        "nsh: null list in concatenation\nnsh: mismatched list lengths in concatenation\n"
-    )
+    assert err.endswith("nsh: null list in concatenation\nnsh: mismatched list lengths in concatenation\n")
 
 
 def test_wrong_calls_are_told_in_one_line_and_the_usage() -> None:
