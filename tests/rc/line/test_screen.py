@@ -177,7 +177,7 @@ def test_a_syntax_error_is_shown_with_its_place_and_nothing_is_run(start: Start)
     t.until("% ")
     t.type("\x1b[200~echo not^run\necho a)b\necho nor^this\x1b[201~" + ENTER)
     screen = t.until("unexpected ')'")
-    t.until("\n        echo a)b\n              ^\n")
+    t.until("\n        echo a)b\n              ^ nothing was opened")
     assert "notrun" not in screen and "northis" not in t.still()
 
 
