@@ -19,6 +19,7 @@ from nsh import grammars
 from nsh.errors import FileFormatError, P9Error, from_os
 from nsh.kern.mnt import MAFTER, MBEFORE, MCACHE, MCREATE
 from nsh.kern.proc import RFCNAMEG, Proc
+from nsh.kern.user import whoami
 
 if TYPE_CHECKING:
     import lark
@@ -63,9 +64,7 @@ def environment(name: str) -> str | None:
     if name == "home":
         return os.path.expanduser("~")
     if name == "user":
-        import getpass
-
-        return getpass.getuser()
+        return whoami()
     return os.environ.get(name)
 
 

@@ -17,6 +17,7 @@ from nsh import errors
 from nsh.cmd import ninep as command
 from nsh.cmd.arg import Usage
 from nsh.errors import P9Error
+from nsh.kern.user import whoami
 from nsh.net import sync
 from nsh.net.address import address
 from nsh.p9.client import Client, Op
@@ -77,9 +78,7 @@ class _Program:
 
     @property
     def user(self) -> str:
-        import getpass
-
-        return os.environ.get("LOGNAME") or getpass.getuser()
+        return whoami()
 
     def getenv(self, name: str) -> bytes | None:
         return os.environb.get(os.fsencode(name))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import getpass
 import importlib
 import itertools
 import logging
@@ -34,6 +33,7 @@ from nsh.kern.pgrp import Pgrp
 from nsh.kern.qidmap import QidMap
 from nsh.kern.stream import Stream
 from nsh.kern.sys import Syscalls
+from nsh.kern.user import whoami
 from nsh.p9.const import ORDWR
 
 log = logging.getLogger("nsh")
@@ -280,7 +280,7 @@ class System:
     """
 
     def __init__(self, devices: DeviceTable, eve: str = "") -> None:
-        self.eve = eve or getpass.getuser()
+        self.eve = eve or whoami()
         self.boottime = int(time.time())
         self.shell: Callable[[Proc, str], Coroutine[Any, Any, str]] | None = None
         self.newns: Callable[[Proc, str, str], Coroutine[Any, Any, bool]] | None = None

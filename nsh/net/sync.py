@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from nsh import errors
 from nsh.errors import Emountrpc, ProtocolError
+from nsh.kern.user import whoami
 from nsh.net.address import Address, address, check_peer, failure, port
 from nsh.p9 import client as p9
 from nsh.p9.const import MAXMSIZE, OREAD, OTRUNC, OWRITE
@@ -36,11 +37,9 @@ def connect(where: str, aname: str = "", uname: str = "", timeout: float | None 
         ...     print(fs.listdir("mnt"))
         []
     """
-    import getpass
-
     sock = dial(address(where, net="tcp"), timeout)
     try:
-        return Client(sock, aname, uname or getpass.getuser())
+        return Client(sock, aname, uname or whoami())
     except BaseException:
         sock.close()
         raise

@@ -14,7 +14,6 @@ standard input does, and by a signal when this process dies. What is typed and c
 from __future__ import annotations
 
 import ctypes
-import getpass
 import grp
 import os
 import selectors
@@ -28,6 +27,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from nsh.errors import FileFormatError
+from nsh.kern.user import whoami
 from nsh.replay.linux import environment
 from nsh.replay.remains import PATIENCE, Caretaker, remove
 from nsh.replay.script import Command, Host, Transcript
@@ -96,7 +96,7 @@ class World:
         home = self._directory("home")
         self.values = {
             "home": home,
-            "user": getpass.getuser(),
+            "user": whoami(),
             "group": _group(),
             "scratch": self.scratch,
             "here": os.path.dirname(os.path.realpath(self._file)),
