@@ -29,9 +29,10 @@ def ordinary(*argv: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment in which `python` finds nsh and what it needs."""
+    """The environment in which `python` finds nsh and what it needs; it does not name the superuser."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("LOGNAME", "USER")}
     packages = [path for path in sys.path if path.endswith("site-packages")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(TOP), *packages]), "HOME": "/nonexistent"}
+    return {**kept, "PYTHONPATH": os.pathsep.join([str(TOP), *packages]), "HOME": "/nonexistent"}
 
 
 @functools.cache
