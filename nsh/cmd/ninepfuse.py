@@ -13,7 +13,7 @@ import os
 import sys
 
 from nsh.cmd.arg import Options, Usage, parse
-from nsh.dev.host import host_path
+from nsh.dev.host import HostDevice, ask
 from nsh.dev.hostfd import HostFdDevice
 from nsh.dev.mnt import MntDevice
 from nsh.dev.spawn import Start, run_as
@@ -116,7 +116,10 @@ async def _mount_on_host(p: Proc, options: Options, conn: Chan) -> None:
         with contextlib.suppress(Ebadfd):
             child.fgrp.put(2, p.fgrp.get(2).incref())
         words = [f"-{letter}{value}" for letter, value in options.letters if letter != "f"]
-        argv = [sys.executable, "-m", "nsh.ninepfuse", *words, "--", "fd!0", await _host_name(p, mtpt)]
+        path = await _host_name(p, mtpt)
+        # known before it is there: if we looked at it in the moment between, it would ask us in vain
+        child.atexit(HostDevice.of(p.system).wait_in(path))
+        argv = [sys.executable, "-m", "nsh.ninepfuse", *words, "--", "fd!0", path]
         start = Start(argv[0], argv, os.environb, _own_directory())
         child.noteg, child.args = Noteg(front=False), ["9pfuse", where, mtpt]
         child.start(lambda child: run_as(child, start))
@@ -140,9 +143,9 @@ def _own_directory() -> str | None:
 
 
 async def _host_name(p: Proc, name: str) -> str:
-    """The host's name of a file of the name space. Errors: `P9Error`."""
+    """The host's name, without links, of a file of the name space. Errors: `P9Error`."""
     try:
-        path = host_path(await namec(p, name, Access.MOUNT))
+        path = await ask(await namec(p, name, Access.MOUNT), os.path.realpath)
     except OSError as e:
         raise P9Error(f"mount {name}: {e}") from None
     if path is None:

@@ -220,9 +220,13 @@ class HostDevice(Device):
             place = self._mounts.mixed
         return question(path) if place is None else await patiently(place, functools.partial(question, path))
 
-    def wait_in(self, path: str) -> None:
-        """From now on one may have to wait in the directory ``path``, though nothing is mounted there."""
+    def wait_in(self, path: str) -> Callable[[], None]:
+        """From now on one may have to wait in ``path``, a name without links: something will be mounted there.
+
+        Returns a function that takes that back.
+        """
         self._mounts.add(path)
+        return functools.partial(self._mounts.discard, path)
 
     # --- names ---------------------------------------------------------------------------------
 

@@ -262,7 +262,7 @@ class Nodes:
         assert node.parent is not None
         with self._lock:
             self._known.pop((node.parent, node.name), None)
-            node.name = name
+            node.name, node.sure = name, None
             node.parent = parent or node.parent
             self._enter(node.parent, node)
 

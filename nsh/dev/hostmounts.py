@@ -81,9 +81,13 @@ class Mounts:
 
     def add(self, point: str) -> None:
         """Let a directory be a slow place that the table does not show as one."""
-        if point not in self._others:
-            self._others.add(point)
-            self._read()
+        self._others.add(point)
+        self._read()
+
+    def discard(self, point: str) -> None:
+        """Let it be what the table shows it as."""
+        self._others.discard(point)
+        self._read()
 
     def _read(self) -> None:
         points = {mount.point for mount in mounts() if is_slow(mount)} | self._others

@@ -96,6 +96,8 @@ def test_a_name_without_links_is_looked_at_once(slow: tuple[Mounts, Path], tmp_p
     assert node.sure is not known.token, "what was known does not hold any more"
     with pytest.raises(Patience):
         known.check(node)
+    known.discard(str(tmp_path / "fast"))
+    known.check(node)
 
 
 def test_when_the_root_is_slow_everything_is() -> None:
