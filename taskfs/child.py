@@ -16,7 +16,7 @@ from nsh.kern.chan import Chan, Maybe, settle
 from nsh.kern.mnt import MBEFORE, MREPL
 from nsh.p9.const import OREAD, OTRUNC, OWRITE
 from taskfs import status
-from taskfs.many import each
+from taskfs.many import Lost, each
 
 if TYPE_CHECKING:
     from nsh.kern.pgrp import Pgrp
@@ -43,7 +43,7 @@ class Child:
         self.rank = 0
         self.started = False
         self.arg0 = ""
-        self._ns = b""
+        self._given: dict[str, bytes] = {}
         self._held = {"ctl": ctl}
         self._walked = walked or {}
         self._told = False
@@ -89,9 +89,16 @@ class Child:
 
     # --- its files -----------------------------------------------------------------------------
 
+    @property
+    def _reached(self) -> Host:
+        """The host, which is not lost, so that it is worth to ask for something. Errors: `Lost`."""
+        if self.host.lost:
+            raise Lost()
+        return self.host
+
     async def open(self, name: str, mode: int) -> Chan:
         """Open a file of the child. Errors: `Lost`, and those of the host."""
-        return await self.host.ask(self._open(name, mode))
+        return await self._reached.ask(self._open(name, mode))
 
     async def _open(self, name: str, mode: int) -> Chan:
         device = self.directory.dev
@@ -120,8 +127,9 @@ class Child:
     async def _open_held(self) -> None:
         missing = [name for name in HELD if name not in self._held]
         if missing:
+            host = self._reached
             opening: Maybe[None] = self._open_all(missing)
-            await self.host.ask(opening)
+            await host.ask(opening)
 
     async def _open_all(self, names: list[str]) -> None:
         opened = await each(names, lambda name: self._open(name, HELD[name]), 1 if self.here else len(names))
@@ -146,7 +154,7 @@ class Child:
     async def command(self, text: str) -> None:
         """Write to the child's ctl. Errors: `Lost`, and what the child says."""
         c = self._file("ctl")
-        await self.host.ask(c.dev.write(c, text.encode("utf-8", "surrogateescape"), 0))
+        await self._reached.ask(c.dev.write(c, text.encode("utf-8", "surrogateescape"), 0))
 
     def read(self, name: str, count: int, offset: int) -> Maybe[bytes]:
         """Read a file that is held open. Errors: `Lost`, and those of the host."""
@@ -154,7 +162,7 @@ class Child:
         return c.dev.read(c, count, offset) if self.here else self._read(c, count, offset)
 
     async def _read(self, c: Chan, count: int, offset: int) -> bytes:
-        return await self.host.ask(c.dev.read(c, count, offset))
+        return await self._reached.ask(c.dev.read(c, count, offset))
 
     def write(self, name: str, data: bytes) -> Maybe[int]:
         """Write all of ``data`` to a file that is held open. Errors: `Lost`, and those of the host."""
@@ -162,9 +170,9 @@ class Child:
         return c.dev.write(c, data, 0) if self.here else self._write_all(c, data)
 
     async def _write_all(self, c: Chan, data: bytes) -> int:
-        done = await self.host.ask(c.dev.write(c, data, 0))
+        done = await self._reached.ask(c.dev.write(c, data, 0))
         while done < len(data):
-            more = await self.host.ask(c.dev.write(c, data[done:], done))
+            more = await self._reached.ask(c.dev.write(c, data[done:], done))
             if more <= 0:
                 raise errors.Ewclosed()
             done += more
@@ -178,11 +186,11 @@ class Child:
         finally:
             c.close()
 
-    async def set_ns(self, lines: bytes) -> None:
-        """Let its tasks have these lines for their name space."""
-        if lines != self._ns:
-            await self.put("ns", lines)
-            self._ns = lines
+    async def give(self, name: str, data: bytes) -> None:
+        """Let a small file have this content, if it has not got it; at first it has none."""
+        if data != self._given.get(name, b""):
+            await self.put(name, data)
+            self._given[name] = data
 
     async def get(self, name: str) -> str:
         """The content of a small file of the child."""
@@ -194,7 +202,7 @@ class Child:
 
     async def _whole(self, c: Chan) -> str:
         parts = bytearray()
-        while data := await self.host.ask(c.dev.read(c, 8192, len(parts))):
+        while data := await self._reached.ask(c.dev.read(c, 8192, len(parts))):
             parts += data
         return parts.decode("utf-8", "surrogateescape")
 
@@ -204,7 +212,7 @@ class Child:
         """Its status lines; of a lost one the last that are known, as Lost."""
         try:
             # the host is asked directly, that one which is slow is not waited for longer than others
-            self._last = await self.host.ask_in_time(self.get("status"))
+            self._last = await self._reached.ask_in_time(self.get("status"))
         except OSError:
             return self.last_status()
         return self._last

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -107,17 +107,20 @@ class TaskDevice(Device):
 
     # --- sessions ------------------------------------------------------------------------------
 
-    def new_session(self, p: Proc, place: Path, owner: Owner | None = None) -> Session:
+    def new_session(
+        self, p: Proc, place: Path, owner: Owner | None = None, make: Callable[..., Session] | None = None
+    ) -> Session:
         """Make the session with the lowest free number, for ``p``, who sees it below ``place``.
 
-        It belongs to ``owner``, if it is not said to p's leader. Errors: `Elimit` if that has too many.
+        It belongs to ``owner``, if it is not said to p's leader; ``make``: if it is not a plain `Session`.
+        Errors: `Elimit` if the owner has too many.
         """
         from taskfs.session import Session
 
         owner = owner or self._owner(p.leader)
         owner.check_room(1)
         number = heapq.heappop(self._free) if self._free else len(self.sessions)
-        session = Session(self, number, p, place, owner)
+        session = (make or Session)(self, number, p, place, owner)
         owner.add(session)
         session.diary.tell(f"clone {quote(p.user)}")
         self.sessions[number] = session

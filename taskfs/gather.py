@@ -93,12 +93,10 @@ class Team:
 
     async def _start(self, child: Child, argv: list[str]) -> None:
         options = self._options
-        if options.args:
-            await child.put("args", " ".join(map(quote, options.args)).encode())
-        if options.env:
-            lines = "".join(f"{name}={value}\n" for name, value in options.env.items())
-            await child.put("env", lines.encode("utf-8", "surrogateescape"))
-        await child.set_ns(options.ns)
+        lines = "".join(f"{name}={value}\n" for name, value in options.env.items())
+        await child.give("args", " ".join(map(quote, options.args)).encode("utf-8", "surrogateescape"))
+        await child.give("env", lines.encode("utf-8", "surrogateescape"))
+        await child.give("ns", options.ns)
         place = await child.host.introduce(self._session, child, len(self.children))
         words = [substitute(arg, child.rank, len(self.children), child.host.name) for arg in argv]
         await child.start("\n".join([*options.settings(), *place, "exec " + " ".join(map(quote, words))]))

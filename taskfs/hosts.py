@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REMOTE = "/remote"
-FORMS = ("", "remote/", "local/")
+FORMS = ("", "remote/", "local/", "cmd/")
 """Where in a host's directory the clone file may be."""
 PATIENCE = 10.0
 """Seconds without an answer after which a host counts as lost."""
@@ -56,6 +56,7 @@ class Host:
         self.base = base
         self.lost = False
         self.dead = False
+        self.simple = False  # it has but cmd(3)
         self.children: set[Child] = set()
         self._asking: set[asyncio.Future[bool]] = set()
         self._watcher: asyncio.Task[None] | None = None
@@ -90,20 +91,29 @@ class Host:
     async def _make(self, session: Session) -> Child:
         proc = session.proc
         await self._find(proc)
-        if self._operator is None or self._operator.listening is False:
-            self._operator = Operator(proc, self.base)
         ctl = await namec(proc, f"{self.base}/clone", Access.OPEN, ORDWR)
         try:
             number = await _introduced(ctl, session)
             if not number.isdigit():
                 raise P9Error(f"clone gave {number!r}, which is no session")
-            directory, walked = await self._walk(proc, f"{self.base}/{number}")
+            child = await self._child(session, number, ctl)
         except BaseException:
             session.background(_give_up(ctl))
             raise
-        child = Child(self, int(number), directory, ctl, walked)
         self.children.add(child)
         return child
+
+    async def _child(self, session: Session, number: str, ctl: Chan) -> Child:
+        """The resource that was made. Errors: those of the host."""
+        directory, walked = await self._walk(session.proc, f"{self.base}/{number}")
+        if "stdin" not in walked and await self._has(session.proc, f"{self.base}/{number}/data"):
+            from taskfs import cmdhost
+
+            self.simple = True
+            return await cmdhost.child(self, session, number, ctl)
+        if self._operator is None or self._operator.listening is False:
+            self._operator = Operator(session.proc, self.base)
+        return Child(self, int(number), directory, ctl, walked)
 
     async def introduce(self, session: Session, child: Child, size: int) -> list[str]:
         """The control messages that tell ``child`` its place among the ``size`` children of ``session``.
@@ -150,6 +160,13 @@ class Host:
                 continue
             return base
         raise errors.Enonexist()
+
+    async def _has(self, proc: Proc, name: str) -> bool:
+        try:
+            await namec(proc, name, Access.ACCESS)
+        except OSError:
+            return False
+        return True
 
     async def _walk(self, proc: Proc, base: str) -> tuple[Chan, dict[str, Chan]]:
         """The directory of a session, and those of its files that exec will open, in one round trip."""

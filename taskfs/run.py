@@ -139,9 +139,12 @@ class Task:
     def _end(self, ending: Ending) -> None:
         self.ending = ending
         self._tell(f"exit {ending.pid} '{ending.why}'")
+        self._stop_limit()
+        self._changed(self)
+
+    def _stop_limit(self) -> None:
         if self._limit is not None:
             self._limit.cancel()
-        self._changed(self)
 
     def gone(self) -> None:
         """Nothing is left."""
@@ -230,7 +233,7 @@ class Leaf:
         pipes = self._stdin, self._stdout, self._stderr
         if self._task is not None:
             pipes = self._pipes()
-        task = self._starting = Task(self._guard, self._changed, self._tell)
+        task = self._starting = self._new_task()
         try:
             job = await self._job([*argv, *options.args], role)
             await task.start(job, pipes, self._space())
@@ -251,6 +254,9 @@ class Leaf:
         self._changed(task)  # it may have ended already
         if options.timeout:
             task.limit(options.timeout)
+
+    def _new_task(self) -> Task:
+        return Task(self._guard, self._changed, self._tell)
 
     def _pipes(self) -> tuple[Feed, Spool, Spool]:
         def held_back(name: str) -> Callable[[str], None]:
@@ -373,12 +379,15 @@ class Leaf:
 
     last_writer_left = close_input
 
-    def status(self, number: int, opens: int, open_again: bool) -> str:
+    def status(self, number: int | str, opens: int, open_again: bool) -> str:
         """The line of the status file."""
-        if self._task is None:
-            state = status.OPEN if open_again else status.CLOSED
+        begun = self._starting is not None and self._starting.pid > 0
+        if begun or (self._task is not None and self._task.ending is None):
+            state = status.EXECUTE
+        elif self._task is not None:
+            state = status.DONE
         else:
-            state = status.EXECUTE if self._task.ending is None else status.DONE
+            state = status.OPEN if open_again else status.CLOSED
         return status.status_line(number, opens, state, self._directory, self.arg0)
 
     async def wait(self) -> str:

@@ -176,9 +176,11 @@ class Session(Directory):
     def _leaf(self) -> Leaf:
         """What runs tasks here; made when it is first asked for, which of a team it seldom is."""
         if self._leaf_made is None:
-            device = self.device
-            self._leaf_made = Leaf(device.guard, self.options, device.home, self.proc, self.diary.tell)
+            self._leaf_made = self._make_leaf()
         return self._leaf_made
+
+    def _make_leaf(self) -> Leaf:
+        return Leaf(self.device.guard, self.options, self.device.home, self.proc, self.diary.tell)
 
     @property
     def work(self) -> Leaf | Team:
@@ -457,8 +459,8 @@ class Session(Directory):
     def _below(self) -> Iterator[Session]:
         """The sessions of this host that were reserved for this one, those that they reserved, and so on."""
         for child in self._children():
-            if child.here:
-                session: Session = child.directory.aux
+            session = child.directory.aux
+            if isinstance(session, Session):
                 yield session
                 yield from session._below()
 

@@ -283,6 +283,7 @@ class Feed:
             raise errors.Ewclosed()
         self._queue.append(memoryview(data))
         self._queued += len(data)
+        self._bell.ring()
         if self._fd >= 0 and not self._watching:
             self._flush()
         if self.broken:
@@ -304,9 +305,16 @@ class Feed:
         self._bell.ring()
         return pieces
 
+    async def get(self) -> bytes:
+        """All that is queued, as soon as there is something; empty at the end."""
+        while not self._queue and not self.ended and not self.broken:
+            await self._bell.wait()
+        return b"".join(self.take())
+
     def end(self) -> None:
         """No more will be written: end of file, behind what is queued."""
         self.ended = True
+        self._bell.ring()
         if self._fd >= 0 and not self._watching:
             self._flush()
 

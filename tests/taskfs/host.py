@@ -34,9 +34,9 @@ async def serve(p: Proc) -> int:
     return int(listener.address.service)
 
 
-async def mount(p: Proc, name: str, port: int) -> None:
-    """Mount what the host at ``port`` exports on /remote/``name``."""
-    await find("mount")(p, ["mount", "-A", f"tcp!127.0.0.1!{port}", f"/remote/{name}"])
+async def mount(p: Proc, name: str, port: int, where: str = "") -> None:
+    """Mount what the host at ``port`` exports on /remote/``name``, or ``where`` else."""
+    await find("mount")(p, ["mount", "-A", f"tcp!127.0.0.1!{port}", where or f"/remote/{name}"])
 
 
 async def main(directory: str, mounts: list[str]) -> None:

@@ -51,11 +51,13 @@ class Remote:
 
 
 @asynccontextmanager
-async def remote(directory: os.PathLike[str], *mounts: str) -> AsyncIterator[Remote]:
-    """A host that stands in ``directory``."""
+async def remote(
+    directory: os.PathLike[str], *mounts: str, module: str = "tests.taskfs.host"
+) -> AsyncIterator[Remote]:
+    """A host that stands in ``directory``; ``module``: the program that it is."""
     where = os.fspath(directory)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.taskfs.host", where, *mounts, cwd=TOP,
+        sys.executable, "-m", module, where, *mounts, cwd=TOP,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin is not None and process.stdout is not None

@@ -97,6 +97,20 @@ async def test_dir_env_args_and_substitution_reach_the_task() -> None:
         )
 
 
+async def test_args_that_are_taken_away_are_gone_for_resources_too() -> None:
+    async with world() as w:
+        s = await w.team(2)
+        await w.echo("here", f"{s}/1/args")  # its own, which nobody takes away
+        for args, shown in (("a 'b c'", "a b c\n" * 2), ("", "\nhere\n")):
+            await w.echo(args, f"{s}/args")
+            await w.echo("exec echo", f"{s}/ctl")
+            if not args:
+                await w.echo("here", f"{s}/1/args")
+                await w.cat(f"{s}/wait")
+                await w.echo("exec echo", f"{s}/ctl")
+            assert await w.cat(f"{s}/stdout") == shown
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
