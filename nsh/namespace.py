@@ -26,7 +26,7 @@ from nsh.kern.namec import Access, namec
 from nsh.kern.stream import stream
 from nsh.kern.sys import MountDriver
 from nsh.net import dial
-from nsh.net.serve import Server, listen
+from nsh.net.serve import Server, listen, permitted
 from nsh.p9.const import DMDIR, OEXCL, ORDWR, OREAD, OTRUNC
 from nsh.p9.stat import Dir
 from nsh.path import PurePath, open_mode, pattern_parts
@@ -346,9 +346,7 @@ class Namespace:
         root = await namec(p, name, Access.TODIR)
         listener = await dial.answer(p, address)
         if listener.public:
-            log.warning(
-                "everybody who can reach %s may now do to %s what %s may", listener.address, name, p.user
-            )
+            log.warning("everybody who can reach %s %s", listener.address, permitted(p, root, name))
 
         async def welcome(q: proc.Proc, connection: chan.Chan) -> None:
             Server(q, root, stream(connection))

@@ -243,10 +243,12 @@ def _ending(line: str, why: str) -> Ending:
 class FarLeaf(Leaf):
     """What a session does whose tasks are programs of another host, at the end of ``line``."""
 
-    line: Line
+    def __init__(self, session: Session, line: Line) -> None:
+        super().__init__(session)
+        self._line = line
 
     def _new_task(self) -> Task:
-        return FarTask(self._guard, self._changed, self._tell, self.line)
+        return FarTask(self._guard, self._changed, self._tell, self._line)
 
     async def _job(self, argv: list[str], role: Role) -> Job:
         options = self._options
@@ -260,11 +262,11 @@ class FarLeaf(Leaf):
 
     @property
     def _directory(self) -> str:
-        return self._options.dir or self.line.directory
+        return self._options.dir or self._line.directory
 
     def status(self, number: int | str, opens: int, open_again: bool) -> str:
         """The line of the status file, with the number that the program has on its host."""
-        return super().status(self.line.number, opens, open_again)
+        return super().status(self._line.number, opens, open_again)
 
     def free(self) -> None:
         super().free()
@@ -283,9 +285,7 @@ class FarSession(Session):
         self._line = line
 
     def _make_leaf(self) -> Leaf:
-        leaf = FarLeaf(self.device.guard, self.options, self.device.home, self.proc, self.diary.tell)
-        leaf.line = self._line
-        return leaf
+        return FarLeaf(self, self._line)
 
     def reserve(self, n: int, system: str, arch: str) -> Maybe[None]:
         """Errors: `P9Error`, always."""

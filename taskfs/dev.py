@@ -38,6 +38,7 @@ class TaskDevice(Device):
     """#T: sessions that run commands, here and on the hosts under /remote. See taskfs(3)."""
 
     letter, name = "T", "taskfs"
+    runs = True
 
     def __init__(self, system: System) -> None:
         super().__init__(system)

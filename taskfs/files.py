@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from taskfs.session import Session
 
 
-MAXLINES = 1 << 20
-"""Most bytes of the lines for a name space."""
+MAXSETTING = 1 << 20
+"""Most bytes of args, of env, and of ns."""
 
 
 class SessionFile(File):
@@ -76,62 +76,99 @@ async def _written(done: Any, count: int) -> int:
     return count
 
 
-class Args(SessionFile):
+class Setting(SessionFile):
+    """args, env and ns: what was set for the tasks. How much that is has bounds."""
+
+    def __init__(self, session: Session, perm: int) -> None:
+        super().__init__(session, type(self).__name__.lower(), perm)
+
+    def size(self) -> int:
+        """The bytes of the setting."""
+        raise NotImplementedError
+
+    def grow(self, n: int) -> None:
+        """Raise `Elimit` unless there is room for ``n`` bytes more; they count from now on."""
+        known = self.session.sizes.get(self.name, 0)
+        if known + n > MAXSETTING:
+            known = self.size()  # what was written twice was counted twice
+        if known + n > MAXSETTING:
+            raise errors.Elimit(f"{self.name}: more than {MAXSETTING} bytes")
+        self.session.resize(self.name, known + n)
+
+
+class Args(Setting):
     """args: words that are put behind those of exec; each open begins anew."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session, "args", 0o222)
+        super().__init__(session, 0o222)
+
+    def size(self) -> int:
+        return sum(len(word) + 1 for word in self.session.options.args)
 
     def open(self, c: Chan, mode: int) -> Chan | None:
+        opened = super().open(c, mode)
         self.session.options.args = []
-        return super().open(c, mode)
+        self.session.resize(self.name, 0)
+        return opened
 
     def write(self, c: Chan, data: bytes, offset: int) -> int:
         text = bytes(data).decode("utf-8", "surrogateescape")
-        self.session.options.args += [word for line in ctl.split(text) for word in line]
+        words = [word for line in ctl.split(text) for word in line]
+        self.grow(len(data))
+        self.session.options.args += words
         return len(data)
 
 
-class Env(SessionFile):
+class Env(Setting):
     """env: lines NAME=VALUE, added to the environment of the tasks; NAME= alone empties it."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session, "env", 0o222)
+        super().__init__(session, 0o222)
+
+    def size(self) -> int:
+        return sum(len(name) + len(value) + 2 for name, value in self.session.options.env.items())
 
     def write(self, c: Chan, data: bytes, offset: int) -> int:
-        lines = bytes(data).decode("utf-8", "surrogateescape").splitlines()
+        lines = bytes(data).decode("utf-8", "surrogateescape").split("\n")
         pairs = [line.partition("=") for line in lines if line]
-        if any(not name or not equals or "\0" in value for name, equals, value in pairs):
+        if any(not name or not equals or "\0" in name + value for name, equals, value in pairs):
             raise P9Error("env: a line is NAME=VALUE")
+        self.grow(len(data))
         self.session.options.env.update((name, value) for name, _, value in pairs)
         return len(data)
 
 
-class Ns(SessionFile):
+class Ns(Setting):
     """ns: namespace(6) lines for the tasks; what is written is added. Truncation means something here."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session, "ns", 0o660)
+        super().__init__(session, 0o660)
+
+    def size(self) -> int:
+        return len(self.session.options.ns)
+
+    def _empty(self) -> None:
+        self.session.options.ns = b""
+        self.session.resize(self.name, 0)
 
     def open(self, c: Chan, mode: int) -> Chan | None:
         opened = super().open(c, mode)
         if mode & OTRUNC:
-            self.session.options.ns = b""
+            self._empty()
         return opened
 
     def read(self, c: Chan, count: int, offset: int) -> bytes:
         return self.session.options.ns[offset : offset + count]
 
     def write(self, c: Chan, data: bytes, offset: int) -> int:
-        if len(self.session.options.ns) + len(data) > MAXLINES:
-            raise errors.Elimit(f"ns: more than {MAXLINES} bytes")
+        self.grow(len(data))
         self.session.options.ns += bytes(data)
         return len(data)
 
     def wstat(self, c: Chan, d: Dir) -> None:
         super().wstat(c, d)
         if "length" in d.touched():
-            self.session.options.ns = b""
+            self._empty()
 
 
 class Report(SessionFile):

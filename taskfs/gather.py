@@ -147,7 +147,8 @@ class Team:
         merge = self._merges.get(key)
         if merge is None:
             sources, prefixes = self._sources(name, label)
-            merge = self._merges[key] = Merge(sources, None if key[1] else prefixes)
+            budget = self._session.owner.budget
+            merge = self._merges[key] = Merge(sources, None if key[1] else prefixes, budget)
         return Arriving(merge)
 
     def _sources(self, name: str, label: str) -> tuple[list[Source], list[bytes]]:

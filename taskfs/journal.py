@@ -1,4 +1,4 @@
-"""Journal: what has happened, in lines, the last of which are kept: for this host, and for each session.
+"""Journal: what has happened on this host, in lines, the last of which are kept.
 
     2026-11-29T14:05:07 0 res 4 host[1-3]
     2026-11-29T14:05:09 - host2 lost
@@ -13,9 +13,7 @@ import time
 from collections import deque
 
 LINES = 5000
-"""Lines of the host that are kept."""
-OWN = 500
-"""Lines of a session that are kept."""
+"""Lines that are kept."""
 LONGEST = 300
 """Characters of a line, behind the time."""
 
@@ -24,33 +22,32 @@ class Journal:
     """The lines about everything here."""
 
     def __init__(self) -> None:
-        self._lines: deque[str] = deque(maxlen=LINES)
+        self._lines: deque[tuple[Diary | None, str]] = deque(maxlen=LINES)
 
-    def tell(self, text: str, number: int | None = None) -> str:
-        """Add a line, perhaps about the session ``number``; returns it."""
-        about = "-" if number is None else number
+    def tell(self, text: str, about: Diary | None = None) -> None:
+        """Add a line, perhaps ``about`` a session."""
+        number = "-" if about is None else about.number
         shown = "".join(ch if ch.isprintable() else "?" for ch in text[:LONGEST])
-        line = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {about} {shown}\n"
-        self._lines.append(line)
-        return line
+        self._lines.append((about, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {number} {shown}\n"))
 
-    def text(self) -> str:
-        """All that is kept."""
-        return "".join(self._lines)
+    def text(self, about: Diary | None = None) -> str:
+        """All that is kept, or what is kept ``about`` a session."""
+        return "".join(line for subject, line in self._lines if about in (None, subject))
 
 
 class Diary:
-    """The lines about one session, which are lines of ``journal``, too."""
+    """The lines about one session. Its number may be that of another one later."""
+
+    __slots__ = ("_journal", "number")
 
     def __init__(self, journal: Journal, number: int) -> None:
         self._journal = journal
-        self._number = number
-        self._lines: deque[str] = deque(maxlen=OWN)
+        self.number = number
 
     def tell(self, text: str) -> None:
         """Add a line."""
-        self._lines.append(self._journal.tell(text, self._number))
+        self._journal.tell(text, self)
 
     def text(self) -> str:
-        """All that is kept."""
-        return "".join(self._lines)
+        """All that is kept of them."""
+        return self._journal.text(self)

@@ -17,7 +17,7 @@ from nsh.kern.chan import Chan, Maybe, settle
 from nsh.p9.const import OREAD
 from taskfs.child import Child
 from taskfs.many import TOGETHER, Lost, looked_at
-from taskfs.owner import Turn
+from taskfs.owner import Budget, Turn
 from taskfs.spool import Spool
 
 LINEMAX = 1 << 20
@@ -221,8 +221,8 @@ class Merge:
     kept as the output of one task is, beside what is kept of each child: the order cannot be found out again.
     """
 
-    def __init__(self, sources: Sequence[Source], prefixes: list[bytes] | None) -> None:
-        self.spool = Spool()
+    def __init__(self, sources: Sequence[Source], prefixes: list[bytes] | None, budget: Budget) -> None:
+        self.spool = Spool(budget=budget)
         self.failures: list[tuple[int, OSError]] = []  # where in the output, and what went wrong with a child
         self.stale = False  # some children were ended: nobody begins to read this any more
         self.readers = 0

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 MAXSESSIONS = 8192
 """Most sessions that one connection, or one shell, may have here, reserved ones included; and most
 detached ones of a user. With all their files open they fit into the fids of a connection."""
+MAXMEMORY = 256 << 20
+"""Bytes of output that may be kept in memory for one owner; what comes later goes to the disk."""
+MAXDISK = 16 << 30
+"""Bytes of output that may be kept on the disk for one owner; then tasks are held back."""
+MAXSETTINGS = 256 << 20
+"""Most bytes in args, env and ns of all sessions of one owner."""
 ATONCE = 64
 """Sessions that are released without giving way to others."""
 SLICE = 0.001
@@ -50,10 +56,27 @@ class Turn:
                 self._until = time.monotonic() + SLICE
 
 
+class Budget:
+    """How much is kept of what the tasks of one owner print: bytes in ``memory``, and bytes on ``disk``."""
+
+    __slots__ = ("disk", "memory")
+
+    def __init__(self) -> None:
+        self.memory = 0
+        self.disk = 0
+
+    @property
+    def full(self) -> bool:
+        """Is there room for no more?"""
+        return self.memory >= MAXMEMORY and self.disk >= MAXDISK
+
+
 class Owner:
     """The sessions of one process, or the detached ones of one user."""
 
     def __init__(self) -> None:
+        self.budget = Budget()
+        self.settings = 0
         self._sessions: dict[Session, None] = {}
 
     def __len__(self) -> int:
@@ -65,10 +88,20 @@ class Owner:
             raise Elimit(f"too many sessions: {len(self._sessions) + n}, at most {MAXSESSIONS} together")
 
     def add(self, session: Session) -> None:
+        """The session is one of these from now on."""
         self._sessions[session] = None
+        self.settings += session.settings
 
     def discard(self, session: Session) -> None:
-        self._sessions.pop(session, None)
+        """It is not one of these any more."""
+        if session in self._sessions:
+            del self._sessions[session]
+            self.settings -= session.settings
+
+    def check_settings(self, more: int) -> None:
+        """Raise `Elimit` unless args, env and ns of these sessions may have so many bytes ``more``."""
+        if self.settings + more > MAXSETTINGS:
+            raise Elimit(f"too much in args, env and ns: at most {MAXSETTINGS} bytes together")
 
     def first(self) -> Session:
         """One of the sessions that are left, of which there must be one."""

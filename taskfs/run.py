@@ -23,9 +23,8 @@ from taskfs.guard import Guard, Job, NoDirectory
 from taskfs.spool import Bell, Feed, Spool
 
 if TYPE_CHECKING:
-    from nsh.kern.proc import Proc
-    from taskfs.ctl import Options
     from taskfs.post import Role
+    from taskfs.session import Session
     from taskfs.space import Space
 
 GRACE = 2.0
@@ -182,18 +181,16 @@ def _refused(e: OSError | errors.FileFormatError, directory: str) -> P9Error:
 class Leaf:
     """What a session without children does: it runs one task after the other, here.
 
-    ``home``: the host's directory in which tasks run if it is not said otherwise; ``p``: who acts for the
-    session; ``tell`` is told what happens; ``arg0``: what was run last; ``used``: something was.
+    ``arg0``: what was run last; ``used``: something was.
     """
 
-    def __init__(
-        self, guard: Guard, options: Options, home: str, p: Proc, tell: Callable[[str], None]
-    ) -> None:
-        self._guard = guard
-        self._tell = tell
-        self._options = options
-        self._proc = p
-        self._home = home
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._guard = session.device.guard
+        self._tell = session.diary.tell
+        self._options = session.options
+        self._proc = session.proc
+        self._home = session.device.home
         self._stdin, self._stdout, self._stderr = self._pipes()
         self._task: Task | None = None
         self._starting: Task | None = None
@@ -262,7 +259,9 @@ class Leaf:
         def held_back(name: str) -> Callable[[str], None]:
             return lambda why: self._tell(f"{name} held back: {why}")
 
-        return Feed(), Spool(held_back=held_back("stdout")), Spool(held_back=held_back("stderr"))
+        budget = self._session.owner.budget
+        outputs = [Spool(held_back=held_back(name), budget=budget) for name in ("stdout", "stderr")]
+        return Feed(), outputs[0], outputs[1]
 
     async def _job(self, argv: list[str], role: Role) -> Job:
         options = self._options

@@ -66,6 +66,7 @@ class Session(Directory):
         self.above: tuple[str, ...] = ()  # the hosts that have reserved this session, one through the other
         self.about: Directory | None = None  # what the owner of the host sees of it under status
         self.diary = Diary(device.journal, number)
+        self.sizes: dict[str, int] = {}  # the bytes in args, env and ns
         self.opens = 0
         self.gone = False
         self._users = 0
@@ -180,7 +181,7 @@ class Session(Directory):
         return self._leaf_made
 
     def _make_leaf(self) -> Leaf:
-        return Leaf(self.device.guard, self.options, self.device.home, self.proc, self.diary.tell)
+        return Leaf(self)
 
     @property
     def work(self) -> Leaf | Team:
@@ -292,6 +293,19 @@ class Session(Directory):
             self.alive()
             self.diary.tell(f"exec {quote(argv[0])} on {len(team.children)}")
             await team.exec(argv)
+
+    @property
+    def settings(self) -> int:
+        """The bytes in args, env and ns together."""
+        return sum(self.sizes.values())
+
+    def resize(self, name: str, size: int) -> None:
+        """There are to be so many bytes in the file ``name``. Errors: `Elimit` if the owner has too many."""
+        more = size - self.sizes.get(name, 0)
+        if more > 0:
+            self.owner.check_settings(more)
+        self.sizes[name] = size
+        self.owner.settings += more
 
     def put_below(self, hosts: tuple[str, ...]) -> None:
         """Who has reserved this session is here: on these hosts, from the top. Errors: `P9Error`."""
@@ -450,7 +464,9 @@ class Session(Directory):
         """Outlive the connection that cloned the session. Errors: `Elimit` if the user has too many such."""
         detached = self.device.detached(self.uid)
         mine = [self, *self._below()]
-        detached.check_room(sum(session.owner is not detached for session in mine))
+        new = [session for session in mine if session.owner is not detached]
+        detached.check_room(len(new))
+        detached.check_settings(sum(session.settings for session in new))
         for session in mine:
             session.owner.discard(session)
             session.owner = detached

@@ -8,12 +8,15 @@ are bounded. They know pipes, offsets and bytes; sessions, files and Chans are n
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections import deque
 from collections.abc import Callable
 
 from nsh import errors
 from nsh.errors import P9Error
+from taskfs import owner
+from taskfs.owner import Budget
 
 MEMORY = 1 << 20
 """Bytes of one stream that are kept in memory; what comes later goes to a file."""
@@ -61,13 +64,19 @@ class Spool:
     full, or no more files can be opened: nothing is lost, and it goes on when there is room or a reader.
     """
 
-    def __init__(self, quota: int = QUOTA, held_back: Callable[[str], None] | None = None) -> None:
-        """``held_back`` is told the first time that it is, and why."""
+    def __init__(
+        self,
+        quota: int | None = None,
+        held_back: Callable[[str], None] | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        """``held_back`` is told the first time that it is, and why; ``budget``: what its owner keeps."""
         self.start = 0
         self.end = 0
         self.eof = False
-        self._quota = quota
+        self._quota = QUOTA if quota is None else quota
         self._held_back = held_back
+        self._budget = budget or Budget()
         self._head = bytearray()  # the first that are kept
         self._segments: deque[tuple[int, int]] = deque()  # (offset of the first byte, descriptor)
         self._tail = b""  # the last, as long as the disk does not take them
@@ -98,6 +107,7 @@ class Spool:
     def close(self) -> None:
         """Nobody will read this any more: let go of the pipe and of all that is kept."""
         self.finish()
+        self._stop_retrying()
         while self._drop():
             pass
 
@@ -134,7 +144,9 @@ class Spool:
 
     def _keep(self, data: bytes) -> None:
         self.end += len(data)
-        if not self._segments and len(self._head) + len(data) <= MEMORY:
+        room = min(MEMORY - len(self._head), owner.MAXMEMORY - self._budget.memory)
+        self._budget.memory += len(data)
+        if not self._segments and len(data) <= room:
             self._head += data
         else:
             self._tail = data
@@ -146,14 +158,23 @@ class Spool:
         self._stop_retrying()
         try:
             while self._tail:
+                if self._budget.disk >= owner.MAXDISK:
+                    raise OSError(errno.EDQUOT, f"{self._budget.disk} bytes of all sessions are on the disk")
                 at = self.end - len(self._tail)
                 if not self._segments or at - self._segments[-1][0] >= SEGMENT:
                     self._segments.append((at, temporary()))
                 first, fd = self._segments[-1]
-                self._tail = self._tail[os.pwrite(fd, self._tail, at - first) :]
+                n = os.pwrite(fd, self._tail, at - first)
+                self._tail = self._tail[n:]
+                self._budget.memory -= n
+                self._budget.disk += n
         except OSError as e:
-            self._say(os.strerror(e.errno or 0))
-            self._retry = asyncio.get_running_loop().call_later(RETRY, self._try_again)
+            self._say(str(e.strerror))
+            self._try_later()
+
+    def _try_later(self) -> None:
+        self._stop_retrying()
+        self._retry = asyncio.get_running_loop().call_later(RETRY, self._try_again)
 
     def _try_again(self) -> None:
         self._write_out()
@@ -167,11 +188,15 @@ class Spool:
 
     def _room(self) -> bool:
         """Is there room for more? Gives up what has been read, if that makes room."""
-        while self._tail or self.end - self.start >= self._quota:
+        kept = self.end - self.start
+        while self._tail or kept >= self._quota or (self._budget.full and kept):
             if not self._positions or min(self._positions.values()) < self._second():
-                self._say(f"{self.end - self.start} bytes are kept, and not read")
+                self._say(f"{kept} bytes are kept, and not read")
+                if self._budget.full and not self._tail:
+                    self._try_later()
                 return False
             self._drop()
+            kept = self.end - self.start
         return True
 
     def _say(self, why: str) -> None:
@@ -189,12 +214,15 @@ class Spool:
         """Give the oldest piece up; False if there is none."""
         second = self._second()
         if self._head:
+            self._budget.memory -= len(self._head)
             self._head.clear()
         elif self._segments:
-            os.close(self._segments.popleft()[1])
+            first, fd = self._segments.popleft()
+            self._budget.disk -= second - first
+            os.close(fd)
         elif self._tail:
+            self._budget.memory -= len(self._tail)
             self._tail = b""
-            self._stop_retrying()
         else:
             return False
         self.start = second

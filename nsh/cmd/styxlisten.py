@@ -14,7 +14,7 @@ from nsh.kern.proc import Proc
 from nsh.kern.stream import stream
 from nsh.kern.sys import MountDriver
 from nsh.net.dial import answer
-from nsh.net.serve import Server, listen
+from nsh.net.serve import Server, listen, permitted
 
 USAGE = "[-a alg]... [-Atsv] [-k keyfile] address cmd [arg...]"
 
@@ -32,9 +32,8 @@ async def main(p: Proc, argv: list[str]) -> str:
         listener.close()
         raise
     if "A" in options and listener.public and p.system.ndb is None:
-        what = command[1] if isinstance(source, Exported) else f"the files of {command_text(command)}"
         whom = f"everybody who can reach {listener.address}"
-        await complain(p, f"{argv[0]}: {whom} may now do to {what} what {p.user} may")
+        await complain(p, f"{argv[0]}: {whom} {await _permitted(p, source, command)}")
 
     async def welcome(q: Proc, connection: Chan) -> None:
         client = stream(connection)
@@ -102,6 +101,12 @@ class Relayed:
             self._server.atexit(stop)
         else:
             stop()
+
+
+async def _permitted(p: Proc, source: Source, command: list[str]) -> str:
+    if isinstance(source, Exported):
+        return permitted(p, await source.root(), command[1])
+    return f"may now do to the files of {command_text(command)} what {p.user} may"
 
 
 async def _source(p: Proc, command: list[str]) -> Source:

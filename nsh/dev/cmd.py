@@ -412,6 +412,7 @@ class CmdDevice(Device):
     """
 
     letter, name = "C", "cmd"
+    runs = True
 
     def __init__(self, system: System) -> None:
         super().__init__(system)

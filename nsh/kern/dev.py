@@ -346,6 +346,8 @@ class Device:
     """Does a walk cost messages to a server? Then none is repeated only to learn why it failed."""
     any_buffer: ClassVar[bool] = False
     """May `write` be given a memoryview of bytes that never change? It saves a copy of large data."""
+    runs: ClassVar[bool] = False
+    """Do programs of the host start when its files are written?"""
     small_qids: ClassVar[bool] = True
     """All qid.path values of this device are below 2**48, so an export need not look at them."""
 

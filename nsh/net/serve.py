@@ -109,6 +109,14 @@ class Server:
         self._stream.resume()
 
 
+def permitted(p: Proc, root: Chan, what: str) -> str:
+    """What those may do who are served the tree below ``root``, called ``what``, in the name of ``p``."""
+    top = f"{root.path}".rstrip("/") + "/"
+    mounted = (mount.to.dev for head, mount in p.pgrp.mounts() if f"{head.covered.path}/".startswith(top))
+    may = f"may now do to {what} what {p.user} may"
+    return f"{may}, and run programs as {p.user}" if any(dev.runs for dev in (root.dev, *mounted)) else may
+
+
 def listen(
     p: Proc, args: list[str], listener: Listener | Single, welcome: Callable[[Proc, Chan], Awaitable[None]]
 ) -> Proc:

@@ -126,7 +126,7 @@ async def test_the_log_tells_what_happened_to_a_session_and_to_all() -> None:
 
 async def test_the_log_is_bounded_and_nobody_can_break_its_lines() -> None:
     j = journal.Journal()
-    j.tell("a\nb" + "x" * 1000, 7)
+    j.tell("a\nb" + "x" * 1000, journal.Diary(j, 7))
     line = j.text()
     assert line.count("\n") == 1 and " 7 a?b" in line and len(line) < 350
     for n in range(journal.LINES + 5):

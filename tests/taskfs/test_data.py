@@ -112,7 +112,7 @@ def small_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let 256 KiB be kept of each stream, 64 of them in memory."""
     monkeypatch.setattr(spool, "MEMORY", 1 << 16)
     monkeypatch.setattr(spool, "SEGMENT", 1 << 16)
-    monkeypatch.setattr(spool.Spool.__init__, "__defaults__", (1 << 18, None))
+    monkeypatch.setattr(spool, "QUOTA", 1 << 18)
 
 
 async def test_at_the_quota_a_task_is_held_back_until_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
