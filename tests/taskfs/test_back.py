@@ -84,7 +84,7 @@ print(rank, got == list(range(size)))
 """
 
 
-@pytest.mark.limit(90)
+@pytest.mark.limit(180)
 @pytest.mark.parametrize("where", ["here", "on three hosts"])
 async def test_sixty_four_tasks_all_write_to_all(tmp_path: Path, where: str) -> None:
     async def run(w: World) -> None:

@@ -371,7 +371,7 @@ def test_what_commands_leave_running_is_gone_at_the_end(place: Place) -> None:
 def test_a_file_that_cannot_be_used_is_named_with_the_reason(place: Place) -> None:
     assert place.replay("missing") == (2, [], "nsh replay: missing: No such file or directory\n")
     place.write("# host a\n; echo\n")
-    what = "a host line reads: # host NAME at DIALSTRING [hostname H] [root DIR]"
+    what = "a host line reads: # host NAME at DIALSTRING [hostname H] [root DIR] [over NAME,...]"
     assert place.replay("x.transcript") == (2, [], f"nsh replay: x.transcript:1: {what}\n")
 
 
