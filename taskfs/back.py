@@ -259,6 +259,7 @@ class Operator:
     def __init__(self, proc: Proc, base: str) -> None:
         self.name = secrets.token_hex(16)
         self.listening: bool | None = None
+        self._failure: OSError | None = None
         self._sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
         self._keys: WeakKeyDictionary[Session, str] = WeakKeyDictionary()
         self._settled = asyncio.Event()
@@ -273,8 +274,10 @@ class Operator:
         return key
 
     async def ready(self) -> bool:
-        """Do we listen? False if the host has no such file, or is gone."""
+        """Do we listen? False if the host has no such file. Errors: those of the host."""
         await self._settled.wait()
+        if self._failure is not None and not isinstance(self._failure, FileNotFoundError):
+            raise self._failure
         return bool(self.listening)
 
     def close(self) -> None:
@@ -286,8 +289,8 @@ class Operator:
             file = await namec(proc, name, Access.BIND)
             while True:
                 await self._take(file)
-        except OSError:
-            pass  # it has no such file, or its connection has ended
+        except OSError as e:
+            self._failure = e.with_traceback(None)  # it has no such file, or its connection has ended
         finally:
             self.listening = False
             self._settled.set()

@@ -25,7 +25,7 @@ class Place(Directory):
     def __init__(self, session: Session, child: Child) -> None:
         super().__init__(str(child.rank), uid=session.uid)
         self._session = session
-        self._child = child
+        self.child = child
 
     def lookup(self, name: str) -> File:
         for file in self.entries():
@@ -34,7 +34,7 @@ class Place(Directory):
         raise errors.Enonexist()
 
     def entries(self) -> Iterable[File]:
-        if not self._child.host.lost:
+        if not self.child.host.lost:
             return []
         if not self._entries:
             # a resource has the files that its session has
@@ -44,7 +44,7 @@ class Place(Directory):
         return self._entries.values()
 
     def _file(self, like: File) -> File:
-        child = self._child
+        child = self.child
         reports = {"status": child.last_status, "wait": child.last_wait}
         if like.name in reports:
             file: File = Text(like.name, reports[like.name], like.perm)
@@ -53,7 +53,7 @@ class Place(Directory):
         return Unreachable(child, like)
 
     def remove(self, c: Chan) -> None:
-        raise lost(self._child)
+        raise lost(self.child)
 
 
 class Unreachable(File):

@@ -10,13 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from nsh import errors
-from nsh.kern.chan import Maybe, Path, settle, soon
+from nsh.kern.chan import Chan, Key, Maybe, Path, settle, soon
 from nsh.kern.dev import AREAD, AWRITE, access_needed
 from nsh.kern.export import File
+from nsh.kern.mnt import Mhead
+from nsh.kern.pgrp import Pgrp
 from nsh.kern.tree import Tree
 from nsh.p9.const import ORCLOSE, OREAD
 from nsh.p9.files import Soon
+from nsh.p9.stat import Dir
 from taskfs import ctl
+from taskfs.lost import Place
 
 if TYPE_CHECKING:
     from nsh.kern.proc import Proc
@@ -29,6 +33,34 @@ WRITTEN = ("stdin", "stdio", "ctl")
 """The files, of the session and of each child, to which a task may write."""
 WORDS = ("kill", "signal", "closein")
 """The control messages that a task may write."""
+
+
+class OnlyChildren(Pgrp):
+    """The name space ``base`` without all that is mounted, but for the sessions that were reserved.
+
+    Whatever else its owner may have bound there is his.
+    """
+
+    __slots__ = ("_base",)
+
+    def __init__(self, base: Pgrp) -> None:
+        super().__init__()
+        self.nodevs = base.nodevs
+        self._base = base
+
+    def find(self, c: Chan) -> Mhead | None:
+        return _of_children(self._base.find(c))
+
+    def find_key(self, key: Key) -> Mhead | None:
+        return _of_children(self._base.find_key(key))
+
+
+def _of_children(head: Mhead | None) -> Mhead | None:
+    place = head.covered.aux if head is not None else None
+    if head is None or not isinstance(place, Place):
+        return None
+    own = tuple(m for m in head.mounts if m.to is place.child.directory)
+    return head._replace(mounts=own) if own else None
 
 
 class View(Tree):
@@ -75,7 +107,11 @@ class View(Tree):
     def _child(self, way: list[str]) -> Child | None:
         """The child whose directory ``way`` leads to; None: it is the session's own."""
         team = self._session.team
-        return team.children[int(way[0])] if way and team is not None else None
+        if not way or team is None:
+            return None
+        if not way[0].isdecimal() or int(way[0]) >= len(team.children):
+            raise errors.Enonexist()
+        return team.children[int(way[0])]
 
     def _input(self, way: list[str]) -> Target:
         team, child = self._session.team, self._child(way)
@@ -108,6 +144,14 @@ class View(Tree):
     def remove(self, f: File) -> Soon[None]:
         """remove(5)."""
         raise errors.Eperm()
+
+    def wstat(self, f: File, d: Dir) -> Soon[None]:
+        """stat(5). Those who open a file to write it may truncate it first, which means nothing."""
+        *_, name = self._names(f.chan.path) or [""]
+        changed = d.touched() - {"atime", "mtime"}
+        if changed and (changed != {"length"} or d.length or name not in WRITTEN):
+            raise errors.Eperm()
+        return None
 
 
 def mounted(proc: Proc, files: Tree, device: int, trust: float = 0.0) -> Mounted:

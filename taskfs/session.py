@@ -267,10 +267,13 @@ class Session(Directory):
 
     def _acting(self) -> Proc:
         """Who acts for our tasks, in the name of our owner."""
+        from taskfs.peers import OnlyChildren
+
         self.alive()
         if self._callers is None:
             self._callers = self.proc.fork(RFNOTEG | RFCFDG)
             self._callers.args = [*self.proc.args, "tasks"]
+            self._callers.pgrp = OnlyChildren(self.proc.pgrp)
         return self._callers
 
     # --- control words -------------------------------------------------------------------------

@@ -13,8 +13,10 @@ from typing import TypeVar
 import pytest
 
 from nsh import errors
+from nsh.kern.mnt import MBEFORE
 from nsh.net import sync
 from nsh.p9.const import ORCLOSE, ORDWR, OREAD, OWRITE
+from nsh.p9.stat import Dir
 from tests.taskfs.world import SESSION_FILES, World, world
 
 pytestmark = pytest.mark.usefixtures("nothing_stays")
@@ -179,7 +181,21 @@ async def test_a_task_does_nothing_in_the_name_of_the_owner(name: str) -> None:
         ):
             with pytest.raises(PermissionError):
                 await call(where, do)
+        with pytest.raises(PermissionError):
+            await call(where, lambda fs: fs.wstat("1/ns", Dir.dont_touch(length=0)))
+        await call(where, lambda fs: fs.wstat("1/stdin", Dir.dont_touch(length=0)))
         assert (await w.cat(f"{s}/status")).count("Execute") == 2
+
+
+async def test_what_the_owner_has_bound_in_the_session_is_not_for_its_tasks() -> None:
+    async with world() as w:
+        s = await w.team(2, TELL)
+        where = await address(w, s)
+        await w.p.bind("#U/etc", f"{s}/1", MBEFORE)
+        await w.p.bind("#U/etc", s, MBEFORE)
+        assert "passwd" in await w.ls(f"{s}/1")
+        assert sorted(await call(where, lambda fs: fs.listdir("1"))) == SESSION_FILES
+        assert "passwd" not in await call(where, sync.Client.listdir)
 
 
 async def test_a_task_stops_its_neighbours() -> None:
