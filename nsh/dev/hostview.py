@@ -42,6 +42,8 @@ class HostView(Pgrp):
 
     __slots__ = ("_stand_ins", "base")
 
+    linux = True
+
     def __init__(self, base: Pgrp, stand_ins: dict[Key, Chan]) -> None:
         super().__init__()
         self.nodevs = base.nodevs

@@ -32,6 +32,9 @@ class Pgrp:
 
     __slots__ = ("_borrowed", "_table", "id", "nodevs")
 
+    linux = False
+    """Is it Linux that looks, for programs of the host, by the rules of the host alone?"""
+
     def __init__(self) -> None:
         self.id = _next_pgrpid()
         self.nodevs = False
