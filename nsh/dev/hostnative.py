@@ -84,6 +84,11 @@ class NativeHostDevice(HostDevice):
         return os.statvfs(os.path.dirname(host.node.path) if unix.S_ISLNK(status.st_mode) else host.target)
 
     @plan9_errors
+    def access(self, c: Chan, mask: int) -> bool:
+        status, _ = self._itself(c)
+        return unix.S_ISLNK(status.st_mode) or os.access(c.aux.node.path, mask, effective_ids=True)
+
+    @plan9_errors
     def readlink(self, c: Chan) -> str:
         self._itself(c)
         host: HostFile = c.aux

@@ -66,6 +66,9 @@ class Native(Protocol):
     def statvfs(self, c: Chan) -> Maybe[os.statvfs_result]:
         """The file system that a file is on."""
 
+    def access(self, c: Chan, mask: int) -> Maybe[bool]:
+        """Would access(2) of the host permit us ``mask``? A symbolic link nobody is kept from following."""
+
     def readlink(self, c: Chan) -> Maybe[str]:
         """What a symbolic link says."""
 

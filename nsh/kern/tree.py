@@ -85,6 +85,11 @@ class Tree(Export):
                 return soon(c.dev.native.statvfs(c))
         return None
 
+    def access(self, f: File, mask: int) -> Soon[bool]:
+        """What access(2) says of a file of which the host is known to know."""
+        c = self._seen(f)
+        return soon(_native(c).access(c, mask))
+
     def is_native(self, directory: File) -> bool:
         """Will a file that is made there be the host's? Errors: `Enocreate`."""
         return self._making(directory).dev.native is not None

@@ -71,6 +71,19 @@ def _of_host(number: int, s: os.stat_result, owners: Numbers) -> bytes:
     )
 
 
+def granted(known: Known, superuser: bool) -> int:
+    """What access(2) is told of a server's file: those of R_OK, W_OK and X_OK that its mode gives anybody.
+
+    Who is who the server decides, when the file is opened; the superuser is used to need no bit, but to
+    execute a file.
+    """
+    mode = known.dir.mode
+    anybody = (mode | mode >> 3 | mode >> 6) & 7
+    if superuser:
+        anybody |= os.R_OK | os.W_OK | (os.X_OK if mode & DMDIR else 0)
+    return anybody
+
+
 def keepable(mode: int) -> int:
     """The permissions in a mode, which has the type bits, too. Errors: EPERM if 9P cannot keep it.
 

@@ -24,7 +24,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Sequence
-from errno import EEXIST, EINVAL, EIO, EISDIR, ENOSYS, ENOTDIR, ESTALE, EXDEV
+from errno import EACCES, EEXIST, EINVAL, EIO, EISDIR, ENOSYS, ENOTDIR, ESTALE, EXDEV
 from types import CoroutineType
 from typing import Any, TypeAlias
 
@@ -140,7 +140,7 @@ class Session:
             else:
                 self._fail(unique, ENOSYS)
             return
-        if opcode not in (abi.GETATTR, abi.SETATTR):
+        if opcode not in (abi.GETATTR, abi.SETATTR, abi.ACCESS):
             self._last = None
         node = self._table.get(nodeid)
         if node is None and opcode != abi.INIT:
@@ -401,9 +401,9 @@ class Session:
     # --- attributes ----------------------------------------------------------------------------
 
     def _just_told(self, node: Node) -> Known | None:
-        """What its LOOKUP has told of a file, if a GETATTR or a SETATTR of the same process comes next.
+        """What its LOOKUP has told of a file, if a question of the same process about that comes next.
 
-        Linux makes one stat(2) or chmod(2) of the two.
+        Linux makes one stat(2), access(2) or chmod(2) of the two.
         """
         last, self._last = self._last, None
         if last is not None and last[:2] == (self._asker, node.number) and time.monotonic() < last[3] + SAME:
@@ -452,6 +452,20 @@ class Session:
             await settle(self._files.change(file, more))
             return True
         return bool(change.touched())
+
+    async def _access(self, node: Node, request: memoryview) -> bytes:
+        """access(2) and chdir(2); open(2) asks for itself."""
+        mask, _ = abi.ACCESS_IN.unpack_from(request, abi.BODY)
+        _, _, _, _, uid, _, _, _ = abi.HEADER.unpack_from(request)
+        just = self._just_told(node)
+        known = await settle(self._table.known(node)) if just is None else just
+        if known.host is None:
+            allowed = not mask & ~attr.granted(known, uid == 0)
+        else:
+            allowed = await settle(self._files.access(node.file, mask))
+        if not allowed:
+            raise OSError(EACCES, os.strerror(EACCES))
+        return b""
 
     # --- open files ----------------------------------------------------------------------------
 
@@ -566,6 +580,7 @@ _REQUESTS: dict[int, Callable[[Any, Any, memoryview], Any]] = {
     abi.LINK: Session._link,
     abi.SYMLINK: Session._symlink,
     abi.READLINK: Session._readlink,
+    abi.ACCESS: Session._access,
     abi.OPEN: Session._open,
     abi.OPENDIR: Session._opendir,
     abi.RELEASE: Session._release,
