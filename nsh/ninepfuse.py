@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TextIO
 
 from nsh.boot import boot
 from nsh.cmd.arg import Options, Usage, parse
@@ -58,7 +57,11 @@ def _in_background(options: Options) -> int:
 
 
 def child() -> None:
-    """The program that nsh starts for its command of this name: what came of it is told on descriptor 1."""
+    """The program that nsh starts for its command of this name.
+
+    The connection is descriptor 0; what came of it is told on descriptor 1. It ends with nsh, also when that
+    is killed and cannot end it.
+    """
     from nsh.cmd.ninepfuse import MOUNTED, USAGE
 
     def mounted() -> None:
@@ -66,7 +69,7 @@ def child() -> None:
         _detach(0, 1)
 
     options = parse(["9pfuse", *sys.argv[1:]], "DA:a:", USAGE)
-    sys.exit(_run(options, mounted, sys.stdout))
+    sys.exit(_run(options, mounted, os.pidfd_open(os.getppid())))
 
 
 def _detach(*fds: int) -> None:
@@ -78,20 +81,23 @@ def _detach(*fds: int) -> None:
     os.close(null)
 
 
-def _run(options: Options, mounted: Callable[[], None], complaints: TextIO = sys.stderr) -> int:
-    """Mount, call ``mounted``, and serve to the end; returns the exit code."""
+def _run(options: Options, mounted: Callable[[], None], shell: int = -1) -> int:
+    """Mount, call ``mounted``, and serve to the end; returns the exit code. ``shell``: a pidfd, in `child`."""
     try:
-        asyncio.run(_serve(options, mounted))
+        asyncio.run(_serve(options, mounted, shell))
     except OSError as e:
         text = str(e if isinstance(e, P9Error) else from_os(e))
-        print(text if complaints is sys.stdout else f"9pfuse: {text}", file=complaints, flush=True)
+        if shell < 0:
+            print(f"9pfuse: {text}", file=sys.stderr)
+        else:
+            print(text, flush=True)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
     return 0
 
 
-async def _serve(options: Options, mounted: Callable[[], None]) -> None:
+async def _serve(options: Options, mounted: Callable[[], None], shell: int) -> None:
     from nsh.cmd.ninepfuse import connect, show
 
     p = await boot(TABLE, ())
@@ -102,8 +108,17 @@ async def _serve(options: Options, mounted: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in _ENDING:
         loop.add_signal_handler(number, task.cancel)
+    dialed = options
+    if shell >= 0:
+        dialed = Options(options.letters, ["fd!0", *options.args[1:]])
+
+        def orphaned() -> None:
+            loop.remove_reader(shell)
+            task.cancel()
+
+        loop.add_reader(shell, orphaned)
     try:
-        served = await show(p, options, await connect(p, options))
+        served = await show(p, options, await connect(p, dialed))
         mounted()
         try:
             await asyncio.shield(served.wait())

@@ -119,7 +119,7 @@ async def _mount_on_host(p: Proc, options: Options, conn: Chan) -> None:
         path = await _host_name(p, mtpt)
         # known before it is there: if we looked at it in the moment between, it would ask us in vain
         child.atexit(HostDevice.of(p.system).wait_in(path))
-        argv = [sys.executable, "-m", "nsh.ninepfuse", *words, "--", "fd!0", path]
+        argv = [sys.executable, "-m", "nsh.ninepfuse", *words, "--", where, path]
         start = Start(argv[0], argv, os.environb, _own_directory())
         child.noteg, child.args = Noteg(front=False), ["9pfuse", where, mtpt]
         child.start(lambda child: run_as(child, start))

@@ -182,6 +182,19 @@ def test_inside_nsh_the_host_sees_it_and_so_does_nsh(tmp_path: Path) -> None:
         assert not is_mounted(tmp_path)
 
 
+def test_it_is_unmounted_when_the_shell_is_killed_that_mounted_it(tmp_path: Path) -> None:
+    with server() as (address, _):
+        script = f"9pfuse -f {address} {tmp_path}; echo mounted; read"
+        with subprocess.Popen(
+            [*NSH, "-c", script], cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as program:
+            assert program.stdout is not None
+            assert program.stdout.readline() == b"mounted\n"
+            assert f"{address} {tmp_path} fuse.9pfuse" in Path("/proc/self/mounts").read_text()
+            program.kill()
+        until(lambda: not is_mounted(tmp_path))
+
+
 async def test_a_mount_ends_with_its_process(tmp_path: Path) -> None:
     p = await boot()
     current.set(p)
