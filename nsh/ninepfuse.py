@@ -82,7 +82,7 @@ def _detach(*fds: int) -> None:
 
 
 def _run(options: Options, mounted: Callable[[], None], shell: int = -1) -> int:
-    """Mount, call ``mounted``, and serve to the end; returns the exit code. ``shell``: a pidfd, in `child`."""
+    """Mount, call ``mounted``, serve to the end; returns the exit code. ``shell``: its pidfd, in `child`."""
     try:
         asyncio.run(_serve(options, mounted, shell))
     except OSError as e:

@@ -229,7 +229,7 @@ class HostDevice(Device):
         return question(path) if place is None else await patiently(place, functools.partial(question, path))
 
     def wait_in(self, path: str) -> Callable[[], None]:
-        """From now on one may have to wait in ``path``, a name without links: something will be mounted there.
+        """From now on one may have to wait in ``path``, a name without links: a mount will come there.
 
         Returns a function that takes that back.
         """
