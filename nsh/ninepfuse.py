@@ -46,9 +46,9 @@ def _in_background(options: Options) -> int:
         with open(heard, "rb") as file:
             return 0 if file.read() == b"mounted" else 1
     os.close(heard)
-    os.setsid()
 
     def mounted() -> None:
+        os.setsid()  # not before: whoever interrupts the command means this process
         _detach(0, 1, *(() if "D" in options else (2,)))
         os.write(told, b"mounted")
         os.close(told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -180,6 +181,17 @@ def test_inside_nsh_the_host_sees_it_and_so_does_nsh(tmp_path: Path) -> None:
         done = subprocess.run([*NSH, "-c", script], cwd=TOP, capture_output=True, text=True, timeout=20)
         assert (done.stdout, done.stderr) == ("x\nx\n", "")
         assert not is_mounted(tmp_path)
+
+
+def test_an_interrupt_ends_it_while_the_server_says_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        argv = [*NSH, "9pfuse", f"127.0.0.1:{silent.getsockname()[1]}", str(tmp_path)]
+        with subprocess.Popen(argv, cwd=TOP, stdout=subprocess.PIPE, start_new_session=True) as program:
+            called, _ = silent.accept()
+            with called:
+                called.recv(1)
+                os.killpg(program.pid, signal.SIGINT)
+                program.communicate(timeout=20)  # to the end of the output, which both processes have
 
 
 def test_it_is_unmounted_when_the_shell_is_killed_that_mounted_it(tmp_path: Path) -> None:
