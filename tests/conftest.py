@@ -122,9 +122,9 @@ def _unshares(*options: str) -> bool:
 ABILITIES: dict[str, Callable[[], bool]] = {
     "a terminal": _terminal,
     "a user name space": lambda: _unshares("--map-root-user"),
+    "/dev/fuse": lambda: os.access("/dev/fuse", os.R_OK | os.W_OK),
     "FUSE in a name space": lambda: (
-        os.access("/dev/fuse", os.R_OK | os.W_OK)
-        and (_unshares("--mount") or _unshares("--map-root-user", "--mount"))
+        available("/dev/fuse") and (_unshares("--mount") or _unshares("--map-root-user", "--mount"))
     ),
     "an ordinary user": lambda: bool(ordinary.python()),
     "a host name of its own": lambda: _unshares("--uts") or _unshares("--user", "--uts"),
