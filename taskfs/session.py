@@ -20,10 +20,11 @@ from nsh import errors
 from nsh.errors import P9Error
 from nsh.hostnames import fold
 from nsh.kern.chan import Chan, Maybe, Path, settle
-from nsh.kern.dev import Directory, File, up
+from nsh.kern.dev import Device, Directory, File, up
 from nsh.kern.namec import quote
 from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
 from nsh.p9.const import OREAD
+from nsh.p9.stat import Dir
 from taskfs import ctl, status
 from taskfs.child import Child
 from taskfs.files import FILES
@@ -84,7 +85,14 @@ class Session(Directory):
 
     # --- its directory -------------------------------------------------------------------------
 
+    def stat(self, dev: Device) -> Dir:
+        """What it is. Errors: `Enonexist` if it was freed: its number may be another session's by now."""
+        if self.gone:
+            raise errors.Enonexist()
+        return super().stat(dev)
+
     def lookup(self, name: str) -> Maybe[File]:
+        self.alive()
         return self._file(name) if name in FILES else super().lookup(name)
 
     def entries(self) -> Iterable[File]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from nsh.kern.proc import RFNOTEG
 from nsh.p9.const import ORDWR, OWRITE
 from taskfs import gather, session
 from taskfs.child import Child
+from tests.fuse.mounts import ninepfuse, server
 from tests.taskfs.world import SESSION_FILES, until, world
 
 
@@ -407,3 +410,19 @@ async def test_the_children_that_are_asked_for_their_status_at_a_time_are_bounde
         s = await w.team(40)
         assert len((await w.cat(f"{s}/status")).splitlines()) == 40
         assert 1 < most <= 5
+
+
+AGAIN = """
+for name in first second third; do
+    n=$(cat remote/clone)
+    (cd remote/$n && echo "exec echo $name" > ctl && cat stdout)
+    echo release > remote/$n/ctl
+done
+"""
+
+
+@pytest.mark.requires("fusermount3", "/dev/fuse")
+def test_linux_finds_the_session_that_has_the_number_of_one_that_was_freed(tmp_path: Path) -> None:
+    with server("bind '#T' /task", "/task") as (address, _), ninepfuse(address, tmp_path):
+        done = subprocess.run(["sh", "-c", AGAIN], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("first\nsecond\nthird\n", "")

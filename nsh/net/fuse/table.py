@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from errno import EBADF, ENOENT, ESTALE
+from errno import EBADF, ENOENT, EPIPE, ESTALE
 
 from nsh.kern.chan import settle
 from nsh.kern.export import File
@@ -55,7 +55,7 @@ class Table:
         try:
             file, _ = await settle(self._files.walk(node.file, names))
         except OSError as e:
-            raise (e if names else _missing(node, e)) from None
+            raise (_hungup(node, e) if names else _missing(node, e)) from None
         if file is None:
             raise OSError(ENOENT, os.strerror(ENOENT))
         return file
@@ -197,6 +197,14 @@ def _missing(node: Node, error: OSError) -> OSError:
     Then Linux asks for all names on the way, and tries again.
     """
     return OSError(ESTALE, os.strerror(ESTALE)) if number(error) == ENOENT and _is_believed(node) else error
+
+
+def _hungup(node: Node, error: OSError) -> OSError:
+    """The error with which a directory has no such name; if it is that the directory is no more, that of its name.
+
+    A synthetic one may be: another has its name then, as when the number of a session is used again.
+    """
+    return OSError(ESTALE, os.strerror(ESTALE)) if number(error) == EPIPE and _is_believed(node) else error
 
 
 def _is_believed(node: Node) -> bool:
