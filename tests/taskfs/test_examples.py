@@ -57,3 +57,17 @@ def test_what_the_tutorial_shows_happens(tmp_path: pathlib.Path) -> None:
     argv = [sys.executable, "-P", "-m", "nsh", "replay", str(transcript)]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.limit(60)
+@pytest.mark.requires("FUSE in a name space")
+def test_the_tasks_of_the_manual_that_pass_a_word_on_come_to_an_end(tmp_path: pathlib.Path) -> None:
+    page = (SCRIPTS.parent / "nsh" / "man" / "taskfs.3").read_text()
+    lines = page.split("Each of four tasks passes a word on")[1].split(".EX\n")[1].split(".EE")[0].splitlines()
+    assert len(lines) == 3
+    text = ["cd /task/remote/`{cat /task/remote/clone}", "echo res 4 > ctl"]
+    for line in lines:
+        text += [line, *(["cat stdout"] if "exec" in line else [])]
+    argv = [sys.executable, "-P", "-m", "nsh", "-c", "\n".join(text)]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("hi\n" * 8, "")
