@@ -115,7 +115,19 @@ def _shell(options: Options, debug: bool) -> int:
         print(f"nsh: internal error: {type(e).__name__}: {e} (--debug tells more)", file=sys.stderr)
         return 1
     finally:
+        _forget_output()
         gc.freeze()  # Python's last collection would take longer than all else that is left to do
+
+
+def _forget_output() -> None:
+    """If nobody takes what is still to be written, the terminal being gone, say, that is not our failure."""
+    import os
+
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _die(number: int) -> int:

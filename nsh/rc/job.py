@@ -262,6 +262,7 @@ class Jobs:
         finally:
             job.front, job.terminal = False, None
             terminal.take()
+            terminal.forget()
             if job.proc is not None:  # what it restores is what it found when it began: how a line is edited
                 terminal.modes = modes
             if job.proc is not None or job.stopped:

@@ -127,6 +127,11 @@ class Terminal:
         """The signals of keys that the programs have got, and of which nobody was told yet."""
         return self._among.keys()
 
+    def forget(self) -> None:
+        """The keys that we have not heard of were for what is in front no more."""
+        self._aside.keys()
+        self._among.keys()
+
     # --- its state -----------------------------------------------------------------------------
 
     def left(self, code: int) -> None:

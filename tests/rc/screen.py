@@ -1,128 +1,57 @@
-"""A pseudo terminal and somebody in front of it, who sees a screen and types: to test what is interactive."""
+"""A terminal with somebody in front of it who works with jobs: the screen of the line editor's tests, and keys."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import sys
 import termios
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import pyte
+from tests.rc.line import terminal
 
-ROOT = Path(__file__).parent.parent.parent
 NSH = [sys.executable, "-m", "nsh"]
 PROMPT = "ready>"
 
-ROWS, COLUMNS = 24, 120
-
-_CHILD = """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
+_EXEC = "import os, sys; os.execvp(sys.argv[1], sys.argv[1:])"
 
 
-class _Screen(pyte.Screen):
-    """pyte, which does not know that private sequences may end in m."""
-
-    def select_graphic_rendition(self, *attrs: int, private: bool = False) -> None:
-        if not private:
-            super().select_graphic_rendition(*attrs)
-
-
-class Terminal:
-    """A terminal and the program that leads its session: nsh, if no other is named."""
+class Terminal(terminal.Terminal):
+    """A terminal in which nsh runs, or another program, and asks with `PROMPT`."""
 
     def __init__(self, home: Path, argv: list[str] | None = None) -> None:
-        self._fd, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        environ = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "TERM": "xterm-256color",
-            "XDG_STATE_HOME": str(home / "state"),
-            "PROMPT_TOOLKIT_NO_CPR": "1",
-            "prompt": f"{PROMPT} \1more> ",
-            "PS1": f"{PROMPT} ",
-        }
-        self.pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-S", "-c", _CHILD, *(argv or NSH)],
-            environ,
-            file_actions=[(os.POSIX_SPAWN_DUP2, theirs, number) for number in range(3)],
-            setsid=True,
-        )
-        self._theirs = theirs
-        self._screen = _Screen(COLUMNS, ROWS)
-        self._stream = pyte.ByteStream(self._screen)
-        self._code: int | None = None
+        environ = {"prompt": f"{PROMPT} \1more> ", "PS1": f"{PROMPT} ", "XDG_STATE_HOME": str(home / "state")}
+        super().__init__(home, ("-I", "-S", "-c", _EXEC, *argv) if argv else ("-m", "nsh"), **environ)
+        self.resize(120, 24)
 
-    # --- the screen ----------------------------------------------------------------------------
+    def see(self, pattern: str) -> None:
+        """Look until there is a line that matches this as a whole."""
+        self.until(lambda: any(re.fullmatch(pattern, line) for line in self.lines))
+
+    # --- the keyboard --------------------------------------------------------------------------
 
     @property
-    def lines(self) -> list[str]:
-        """What is seen, without empty lines at the end."""
-        lines = [line.rstrip() for line in self._screen.display]
-        while lines and not lines[-1]:
-            lines.pop()
-        return lines
+    def before(self) -> str:
+        """What stands before the cursor."""
+        y, x = self.cursor
+        return self._screen.display[y][:x]
 
-    @property
-    def text(self) -> str:
-        return "\n".join(self.lines)
+    def key(self, key: str) -> None:
+        """Type a key that the terminal itself takes notice of, as soon as it does."""
+        while not termios.tcgetattr(self._fd)[3] & termios.ISIG:
+            self.read(0.02)
+        self.type(key)
 
-    def until(self, seen: str | Callable[[], bool]) -> str:
-        """Look until ``seen`` is true, or a line that matches it is there; returns the screen."""
-
-        def found() -> bool:
-            return any(re.fullmatch(str(seen), line) for line in self.lines)
-
-        condition = seen if callable(seen) else found
-        try:
-            while not condition():
-                self._look(0.02)
-        except BaseException as e:
-            e.add_note(f"on the screen:\n{self.text}")
-            raise
-        return self.text
-
-    def _look(self, seconds: float) -> None:
-        if select.select([self._fd], [], [], seconds)[0]:
-            self._stream.feed(os.read(self._fd, 65536))
+    def prompt(self) -> None:
+        """Look until the shell waits for a command."""
+        self.until(lambda: self.before.rstrip() == PROMPT)
 
     def clear(self) -> None:
         """Forget what there is beside the prompt."""
         self.prompt()
         self._screen.reset()
         self.type("\r")
-
-    # --- the keyboard --------------------------------------------------------------------------
-
-    def type(self, text: str) -> None:
-        os.write(self._fd, text.encode())
-
-    def key(self, key: str) -> None:
-        """Type a key that the terminal itself takes notice of, as soon as it does."""
-        self.until(lambda: bool(self.modes[3] & termios.ISIG))
-        self.type(key)
-
-    @property
-    def before(self) -> str:
-        """What stands before the cursor."""
-        cursor = self._screen.cursor
-        return self._screen.display[cursor.y][: cursor.x]
-
-    def prompt(self) -> None:
-        """Look until the shell waits for a command."""
-        self.until(lambda: self.before.rstrip() == PROMPT)
 
     def command(self, text: str) -> None:
         """Type a command at the prompt, and look until the shell has taken it. It must fit into a line."""
@@ -141,17 +70,13 @@ class Terminal:
         """The lines that a command prints."""
         self.clear()
         self.command(f"{text}; echo en''d")
-        self.until("end")
+        self.see("end")
         self.prompt()
         end = self.lines.index("end")
         start = max(at for at, line in enumerate(self.lines[:end]) if line.endswith("en''d"))
         return self.lines[start + 1 : end]
 
     # --- behind it -----------------------------------------------------------------------------
-
-    @property
-    def modes(self) -> list[Any]:
-        return termios.tcgetattr(self._theirs)
 
     @property
     def front(self) -> int:
@@ -161,22 +86,22 @@ class Terminal:
     def hang_up(self) -> None:
         """Pull the plug."""
         os.close(self._fd)
-        os.close(self._theirs)
-        self._fd = self._theirs = -1
+        self._fd = -1
 
     def end(self) -> int:
         """Wait for the end; returns the exit code, negative for a signal."""
-        while self._code is None:
-            if self._fd >= 0:
-                self._look(0.02)
+        while True:
+            if self._fd >= 0:  # others may have the terminal still: its end says nothing
+                self.read(0.02)
             pid, status = os.waitpid(self.pid, os.WNOHANG if self._fd >= 0 else 0)
             if pid:
-                self._code = os.waitstatus_to_exitcode(status)
-        return self._code
+                self.pid = 0
+                return os.waitstatus_to_exitcode(status)
 
     def close(self) -> None:
+        """Pull the plug if it is still in: the shell ends its jobs."""
         if self._fd >= 0:
             self.hang_up()
-        if self._code is None:
+        if self.pid:
             os.kill(self.pid, signal.SIGHUP)
             self.end()

@@ -88,9 +88,9 @@ RUNNING = {
 @pytest.mark.parametrize("command", RUNNING.values(), ids=RUNNING)
 def test_what_runs_is_stopped_resumed_and_interrupted(terminal: Terminal, command: str) -> None:
     terminal.command(command)
-    terminal.until("on")
+    terminal.see("on")
     terminal.key(STOP)
-    terminal.until(r"\[1\]\+ stopped +.*")
+    terminal.see(r"\[1\]\+ stopped +.*")
     terminal.prompt()
     assert terminal.front == terminal.pid
     terminal.fg()
@@ -100,10 +100,10 @@ def test_what_runs_is_stopped_resumed_and_interrupted(terminal: Terminal, comman
 
 def test_what_is_stopped_again_is_told_again(terminal: Terminal) -> None:
     terminal.command("echo on; sleep 1000")
-    terminal.until("on")
+    terminal.see("on")
     for _ in range(3):
         terminal.key(STOP)
-        terminal.until(r"\[1\]\+ stopped .*")
+        terminal.see(r"\[1\]\+ stopped .*")
         terminal.clear()
         terminal.fg()
 
@@ -112,12 +112,12 @@ def test_a_program_that_is_about_to_start_is_stopped_like_any_other(terminal: Te
     """What is stopped before it is a program at all would keep us waiting for ever."""
     terminal.command("for(i in `{seq 100000}) {env true; echo $i}")
     for _ in range(10):
-        terminal.until(r"\d+")
+        terminal.see(r"\d+")
         terminal.type(STOP)
-        terminal.until(r"\[1\]\+ stopped .*")
+        terminal.see(r"\[1\]\+ stopped .*")
         terminal.clear()
         terminal.command("fg")
-    terminal.until(r"\d+")
+    terminal.see(r"\d+")
     terminal.type(INTERRUPT)
     assert terminal.output("jobs") == []
 
@@ -126,7 +126,7 @@ def test_no_key_is_lost_between_two_programs(terminal: Terminal) -> None:
     for _ in range(10):
         terminal.clear()
         terminal.command("for(i in `{seq 100000}) {env true; echo $i}")
-        terminal.until(r"\d+")
+        terminal.see(r"\d+")
         terminal.type(INTERRUPT)
         terminal.prompt()
 
@@ -141,12 +141,12 @@ def test_an_editor_is_left_and_comes_back_and_the_terminal_with_it(
     (tmp_path / "poem").write_text("roses are red\n")
     terminal.command("stty -a >before")
     terminal.command("vi poem")
-    terminal.until("roses are red")
+    terminal.see("roses are red")
     terminal.type(STOP)
-    terminal.until(r"\[1\]\+ stopped +vi poem")
+    terminal.see(r"\[1\]\+ stopped +vi poem")
     terminal.command("stty -a >between")
     terminal.fg()
-    terminal.until("roses are red")
+    terminal.see("roses are red")
     terminal.type("Aer\x1b:wq\r")
     terminal.prompt()
     terminal.command("stty -a >after")
@@ -164,14 +164,14 @@ def test_a_pager_has_the_terminal_wherever_its_text_comes_from(
 ) -> None:
     (tmp_path / "numbers").write_text("".join(f"line {number}\n" for number in range(100000)))
     terminal.command(source)
-    terminal.until("line 5")
+    terminal.see("line 5")
     terminal.type(" ")
-    terminal.until("line 30")
+    terminal.see("line 30")
     terminal.type(STOP)
-    terminal.until(r"\[1\]\+ stopped +.*less.*")
+    terminal.see(r"\[1\]\+ stopped +.*less.*")
     terminal.fg()
     terminal.type("/line 99\r")
-    terminal.until("line 99")
+    terminal.see("line 99")
     terminal.type("q")
     assert terminal.output("echo ba^ck") == ["back"]
 
@@ -185,9 +185,9 @@ def test_control_c_in_a_pager_is_also_for_the_command_that_feeds_it(
     with open(tmp_path / "p", "w") as p:
         p.write("one line\n")
         p.flush()
-        terminal.until("one line")
+        terminal.see("one line")
         terminal.key(INTERRUPT)
-        terminal.until(r"\(END\)")
+        terminal.see(r"\(END\)")
         terminal.type("q")
         terminal.prompt()
 
@@ -195,12 +195,12 @@ def test_control_c_in_a_pager_is_also_for_the_command_that_feeds_it(
 @pytest.mark.requires("top")
 def test_top_is_stopped_resumed_and_quit(terminal: Terminal) -> None:
     terminal.command("top")
-    terminal.until(r".* PID USER .*")
+    terminal.see(r".* PID USER .*")
     terminal.type(STOP)
-    terminal.until(r"\[1\]\+ stopped +top")
+    terminal.see(r"\[1\]\+ stopped +top")
     terminal.clear()
     terminal.command("fg")
-    terminal.until(r".* PID USER .*")
+    terminal.see(r".* PID USER .*")
     terminal.type("q")
     assert terminal.output("echo ba^ck") == ["back"]
 
@@ -220,13 +220,13 @@ def test_the_programs_of_a_line_are_one_process_group_which_is_in_front(
 ) -> None:
     one = "sh -c 'echo $$ >one; exec sleep 1000'"
     terminal.command(f"{one} | sh -c 'echo $$ >two; echo on; exec cat'")
-    terminal.until("on")
+    terminal.see("on")
     terminal.until(lambda: (tmp_path / "one").exists() and (tmp_path / "one").read_text().endswith("\n"))
     pids = [int((tmp_path / name).read_text()) for name in ("one", "two")]
     assert group(pids[0]) == group(pids[1]) != terminal.pid
     terminal.until(lambda: terminal.front == group(pids[0]))
     terminal.key(STOP)
-    terminal.until(r"\[1\]\+ stopped .*")
+    terminal.see(r"\[1\]\+ stopped .*")
     assert [state(pid) for pid in pids] == ["T", "T"]
     terminal.command("kill -9 %1")
     terminal.command("wait")
@@ -236,9 +236,9 @@ def test_the_programs_of_a_line_are_one_process_group_which_is_in_front(
 @pytest.mark.requires("FUSE in a name space")
 def test_a_program_inside_the_name_space_is_a_job_like_any_other(terminal: Terminal) -> None:
     terminal.command("os -n sh -c 'echo on; exec cat'")
-    terminal.until("on")
+    terminal.see("on")
     terminal.key(STOP)
-    terminal.until(r"\[1\]\+ stopped +os -n .*")
+    terminal.see(r"\[1\]\+ stopped +os -n .*")
     terminal.fg()
     terminal.type("heard\r")
     terminal.until(lambda: terminal.lines.count("heard") == 2)
@@ -251,16 +251,16 @@ def test_a_program_inside_the_name_space_is_a_job_like_any_other(terminal: Termi
 
 def test_nothing_of_a_stopped_job_goes_on(terminal: Terminal, tmp_path: Path) -> None:
     terminal.command("echo x >>out; echo on; while() {echo x >>out; sleep 0.01}")
-    terminal.until("on")
+    terminal.see("on")
     terminal.key(STOP)
-    terminal.until(r"\[1\]\+ stopped .*")
+    terminal.see(r"\[1\]\+ stopped .*")
     terminal.prompt()
     length = (tmp_path / "out").stat().st_size
     terminal.command("sleep 0.2")
     terminal.prompt()
     assert (tmp_path / "out").stat().st_size == length
     terminal.command("bg")
-    terminal.until(r"\[1\] +running .*")
+    terminal.see(r"\[1\] +running .*")
     terminal.until(lambda: (tmp_path / "out").stat().st_size > length)
     terminal.command("kill %1")
     terminal.command("wait")
@@ -272,9 +272,9 @@ def test_a_job_keeps_its_variables_and_descriptors_and_the_prompt_has_its_own(
 ) -> None:
     terminal.command("fn f {sh -c 'echo on >/dev/tty; read x'; echo $1 $y}")
     terminal.command("y=outer; mkdir d; cd d; for(i in 1 2) y=inner f $i >>../out")
-    terminal.until("on")
+    terminal.see("on")
     terminal.key(STOP)
-    terminal.until(r"\[1\]\+ stopped .*")
+    terminal.see(r"\[1\]\+ stopped .*")
     assert terminal.output("echo $#i $y; pwd") == ["0 outer", str(tmp_path / "d")]
     terminal.command("cd /; fg")
     terminal.key("\r")
@@ -308,7 +308,7 @@ def test_jobs_are_told_by_number_name_and_process(terminal: Terminal) -> None:
 
 def test_the_status_of_a_job_is_that_of_fg(terminal: Terminal) -> None:
     terminal.command("sh -c 'read x; exit 3' &")
-    terminal.until(r"\[1\]\+ stopped \(tty input\) sh .*")
+    terminal.see(r"\[1\]\+ stopped \(tty input\) sh .*")
     terminal.fg()
     terminal.key("\r")
     assert terminal.output("echo $status") == ["3"]
@@ -320,7 +320,7 @@ def test_the_end_of_a_job_is_told_at_once_to_who_does_not_type(terminal: Termina
     (tmp_path / "p").write_text("")
     terminal.command("env cat p &")
     (tmp_path / "p").write_text("")
-    terminal.until(r"\[\d\]\+ done +env cat p")
+    terminal.see(r"\[\d\]\+ done +env cat p")
     terminal.prompt()
 
 
@@ -332,7 +332,7 @@ def test_who_reads_the_terminal_in_the_background_is_stopped_until_it_is_in_fron
     terminal: Terminal, command: str
 ) -> None:
     terminal.command(f"{command} &")
-    terminal.until(rf"\[1\]\+ stopped \(tty input\) {command}")
+    terminal.see(rf"\[1\]\+ stopped \(tty input\) {command}")
     assert terminal.output("echo mi^ne") == ["mine"]
     terminal.fg()
     terminal.type("theirs\r")
@@ -346,13 +346,13 @@ def test_output_of_nsh_comes_above_the_line_that_is_edited(terminal: Terminal, t
     terminal.command("cat p &")
     terminal.prompt()
     terminal.type("echo edi")
-    terminal.until("ready> echo edi")
+    terminal.see("ready> echo edi")
     (tmp_path / "p").write_text("one\ntwo")
-    terminal.until("two.")  # and a mark, for there was no newline
-    terminal.until("ready> echo edi")
+    terminal.see("two.")  # and a mark, for there was no newline
+    terminal.see("ready> echo edi")
     assert terminal.lines[-3:-1] == ["one", "two⏎"]
     terminal.type("ted\r")
-    terminal.until("edited")
+    terminal.see("edited")
 
 
 def test_a_line_is_drawn_anew_below_what_a_program_has_written(terminal: Terminal, tmp_path: Path) -> None:
@@ -360,13 +360,13 @@ def test_a_line_is_drawn_anew_below_what_a_program_has_written(terminal: Termina
     terminal.command("env cat p &")
     terminal.prompt()
     terminal.type("echo edi")
-    terminal.until("ready> echo edi")
+    terminal.see("ready> echo edi")
     (tmp_path / "p").write_text("one\ntwo")
-    terminal.until("ready> echo edione")
-    terminal.until("ready> echo edi")
+    terminal.see("ready> echo edione")
+    terminal.see("ready> echo edi")
     assert terminal.lines[-2:] == ["two⏎", "ready> echo edi"]
     terminal.type("ted\r")
-    terminal.until("edited")
+    terminal.see("edited")
 
 
 # --- the end -----------------------------------------------------------------------------------
@@ -379,9 +379,9 @@ def _told(terminal: Terminal, times: int) -> bool:
 @pytest.mark.parametrize("leave", ["exit\r", END])
 def test_who_leaves_stopped_jobs_is_warned_once(terminal: Terminal, tmp_path: Path, leave: str) -> None:
     terminal.command("sh -c 'echo $$ >pid; echo on; exec sleep 1000'")
-    terminal.until("on")
+    terminal.see("on")
     terminal.key(STOP)
-    terminal.until(r"\[1\]\+ stopped .*")
+    terminal.see(r"\[1\]\+ stopped .*")
     for times in (1, 2):
         terminal.command("true")
         terminal.prompt()
@@ -409,10 +409,10 @@ def test_jobs_end_with_a_shell_that_is_hung_up_or_told_to_end(
 ) -> None:
     for name in ("stopped", "front"):
         terminal.command(f"sh -c 'echo $$ >{name}; echo on {name}; exec sleep 1000'")
-        terminal.until(f"on {name}")
+        terminal.see(f"on {name}")
         if name == "stopped":
             terminal.key(STOP)
-            terminal.until(r"\[1\]\+ stopped .*")
+            terminal.see(r"\[1\]\+ stopped .*")
             terminal.command("sh -c 'echo $$ >back; exec sleep 1000' &")
             terminal.until(lambda: (tmp_path / "back").exists() and (tmp_path / "back").read_text() != "")
     if how == "hang up":
@@ -434,7 +434,7 @@ def test_control_c_reaches_a_script_and_its_programs_once(start: Start, tmp_path
     (tmp_path / "waits.py").write_text(WAITS)
     script = "fn sigint {echo heard}; env python3 waits.py; echo over"
     terminal = start(*NSH, "-c", script)
-    terminal.until("on")
+    terminal.see("on")
     terminal.key(INTERRUPT)
     terminal.until(lambda: (tmp_path / "hits").exists() and (tmp_path / "hits").read_text() != "")
     terminal.type(END)
@@ -446,10 +446,10 @@ def test_control_c_reaches_a_script_and_its_programs_once(start: Start, tmp_path
 @pytest.mark.parametrize("command", ["sleep 1000", "env sleep 1000", "sleep 1000 | env cat", "cat"])
 def test_control_c_ends_a_script_that_has_no_function_for_it(start: Start, command: str) -> None:
     terminal = start(*NSH, "-c", f"echo on; {command}; echo not^reached")
-    terminal.until("on")
+    terminal.see("on")
     terminal.key(INTERRUPT)
     assert terminal.end() == -signal.SIGINT
-    assert "notreached" not in terminal.text
+    assert "notreached" not in terminal.screen
 
 
 @pytest.mark.parametrize(
@@ -473,9 +473,9 @@ def test_bash_stops_and_resumes_a_script_with_its_programs(start: Start, tmp_pat
     script = "sh -c 'echo $$ >pid; echo on; exec sleep 1000'"
     (tmp_path / "script").write_text(script)
     terminal.command("./nsh script")
-    terminal.until("on")
+    terminal.see("on")
     terminal.key(STOP)
-    terminal.until(r"\[1\]\+  Stopped .*")
+    terminal.see(r"\[1\]\+  Stopped .*")
     assert state(int((tmp_path / "pid").read_text())) == "T"
     terminal.fg()
     terminal.key(INTERRUPT)
@@ -488,7 +488,7 @@ def test_a_loop_of_bash_ends_when_a_script_is_interrupted(start: Start, tmp_path
     terminal = start("bash", "--norc")
     (tmp_path / "script").write_text("echo on; sleep 1000")
     terminal.command("for i in 1 2; do ./nsh script; echo turn; done")
-    terminal.until("on")
+    terminal.see("on")
     terminal.key(INTERRUPT)
     terminal.prompt()
     assert "turn" not in terminal.lines
@@ -498,29 +498,29 @@ def test_a_loop_of_bash_ends_when_a_script_is_interrupted(start: Start, tmp_path
 def test_a_shell_in_the_background_waits_until_it_is_in_front(start: Start) -> None:
     terminal = start("bash", "--norc")
     terminal.command("./nsh &")
-    terminal.until(r"\[1\] \d+")
-    terminal.until(lambda: state(int(re.findall(r"\[1\] (\d+)", terminal.text)[0])) == "T")
+    terminal.see(r"\[1\] \d+")
+    terminal.until(lambda: state(int(re.findall(r"\[1\] (\d+)", terminal.screen)[0])) == "T")
     terminal.fg()
     terminal.command("echo $status^nsh; exit")
-    terminal.until("nsh")
+    terminal.see("nsh")
     terminal.command("echo $0")
-    terminal.until("bash")
+    terminal.see("bash")
 
 
 def test_a_shell_inside_a_shell_has_jobs_of_its_own(terminal: Terminal) -> None:
     terminal.command("prompt=('inner> ' '') ./nsh")
     terminal.until(lambda: terminal.before == "inner> ")
     terminal.type("sh -c 'echo on; exec sleep 1000'\r")
-    terminal.until("on")
+    terminal.see("on")
     terminal.key(STOP)
-    terminal.until(r"\[1\]\+ stopped +sh .*")
+    terminal.see(r"\[1\]\+ stopped +sh .*")
     terminal.until(lambda: terminal.before == "inner> ")
     terminal.type("kill -STOP $pid\r")
-    terminal.until(r"\[1\]\+ stopped +prompt=.*")
+    terminal.see(r"\[1\]\+ stopped +prompt=.*")
     assert terminal.front == terminal.pid
     terminal.fg()
     terminal.type("\rfg\r")
-    terminal.until("sh -c 'echo on; exec sleep 1000'")
+    terminal.see("sh -c 'echo on; exec sleep 1000'")
     terminal.key(INTERRUPT)
     terminal.until(lambda: terminal.before == "inner> ")
     terminal.type(END)

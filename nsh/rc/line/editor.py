@@ -56,7 +56,7 @@ from nsh.rc.line.complete import Completing
 from nsh.rc.line.keys import bindings
 from nsh.rc.line.known import Known
 from nsh.rc.line.recall import Line
-from nsh.rc.line.screen import Screen
+from nsh.rc.line.screen import Screen, Shared
 from nsh.rc.line.suggest import ShowSuggestion, Suggestions
 from nsh.rc.parse import is_complete
 from nsh.rc.prompt import Front
@@ -383,5 +383,6 @@ class _Cursor(CursorShapeConfig):
 def _terminal() -> Output:
     output = create_output()
     if isinstance(output, Vt100_Output):
+        output = Shared.open()
         output.enable_cpr = False
     return output

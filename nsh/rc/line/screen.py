@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Iterator
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
 
 from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.application.current import set_app
-from prompt_toolkit.output import Output
+from prompt_toolkit.output.vt100 import Vt100_Output
 
 from nsh.dev.hostfd import HostFd, HostFdDevice
 
@@ -38,6 +39,7 @@ class Screen:
         self._telling: Awaitable[int] | None = None
         self._redraw: asyncio.TimerHandle | None = None
         self._lent = False
+        self._changes = -1  # inotify's descriptor
 
     @property
     def fresh(self) -> str:
@@ -85,7 +87,13 @@ class Screen:
     def _write(self, fd: int, data: bytes) -> Awaitable[int]:
         """Write something above the line."""
         with set_app(self._app):
-            return run_in_terminal(lambda: os.write(fd, data + self.fresh.encode()))
+            return run_in_terminal(lambda: self._written(fd, data + self.fresh.encode()))
+
+    def _written(self, fd: int, data: bytes) -> int:
+        taken = os.write(fd, data)
+        if self._changes >= 0:
+            _drained(self._changes)  # that was us
+        return taken
 
     def _news(self) -> None:
         """A job has ended or stopped: tell, unless somebody is typing."""
@@ -101,50 +109,76 @@ class Screen:
     def _watched(self) -> Iterator[None]:
         """Have the line drawn anew after programs have written."""
         output = self._app.output
-        flush = output.flush
-        loop = asyncio.get_running_loop()
-        changes = _changes_of(output)
-        if changes < 0:
+        if not isinstance(output, Shared) or (changes := _changes()) < 0:
             yield
             return
+        self._changes = changes
+        loop = asyncio.get_running_loop()
 
-        def flush_and_forget() -> None:
-            flush()
-            _drain(changes)  # that was us
+        def disturbed() -> bool:
+            """Has somebody written, so that we do not know where the cursor is?"""
+            if _drained(changes) and not self._lent:
+                if self._redraw is not None:
+                    self._redraw.cancel()
+                self._redraw = loop.call_later(_QUIET, self._draw_anew)
+            return self._redraw is not None
 
-        def changed() -> None:
-            _drain(changes)
-            if self._lent:
-                return
-            if self._redraw is not None:
-                self._redraw.cancel()
-            self._redraw = loop.call_later(_QUIET, self._draw_anew)
-
-        output.flush = flush_and_forget  # type: ignore[method-assign]
-        loop.add_reader(changes, changed)
+        output.disturbed = disturbed
+        loop.add_reader(changes, disturbed)
         try:
             yield
         finally:
+            output.disturbed, self._changes = _undisturbed, -1
             loop.remove_reader(changes)
             os.close(changes)
-            del output.flush
             if self._redraw is not None:
                 self._redraw.cancel()
+                self._redraw = None
 
     def _draw_anew(self) -> None:
+        self._redraw = None
         app = self._app
         app.renderer.reset()
         app.output.write_raw(self.fresh)
         app.invalidate()
 
 
-def _changes_of(output: Output) -> int:
+def _undisturbed() -> bool:
+    return False
+
+
+class Shared(Vt100_Output):
+    """A terminal to which others write as well. Where they have, what is drawn would be at the wrong place.
+
+    We write by way of /dev/tty. What inotify(7) tells of the terminal's own file is thus never about us.
+    """
+
+    disturbed: Callable[[], bool] = staticmethod(_undisturbed)
+
+    @classmethod
+    def open(cls) -> Shared:
+        """The terminal that controls us; if there is none, standard output."""
+        file: TextIO = sys.stdout
+        with contextlib.suppress(OSError):
+            file = open("/dev/tty", "w", encoding=file.encoding, errors="replace")
+        output = cls.from_pty(file, os.environ.get("TERM"))
+        assert isinstance(output, cls)
+        return output
+
+    def flush(self) -> None:
+        if self.disturbed():
+            self._buffer.clear()
+        else:
+            super().flush()
+
+
+def _changes() -> int:
     """A descriptor that can be read when something was written to the terminal; -1 if there is no such."""
     import ctypes
 
     try:
-        path = os.ttyname(output.fileno())
-    except (OSError, NotImplementedError):
+        path = os.ttyname(1)
+    except OSError:
         return -1
     libc = ctypes.CDLL(None)
     changes: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -154,7 +188,10 @@ def _changes_of(output: Output) -> int:
     return changes
 
 
-def _drain(fd: int) -> None:
+def _drained(fd: int) -> bool:
+    """Take what there is to read; was there anything?"""
+    found = False
     with contextlib.suppress(BlockingIOError):
         while os.read(fd, 4096):
-            pass
+            found = True
+    return found

@@ -26,6 +26,14 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
+class _Screen(pyte.Screen):
+    """pyte, which does not know that private sequences may end in m."""
+
+    def select_graphic_rendition(self, *attrs: int, private: bool = False) -> None:
+        if not private:
+            super().select_graphic_rendition(*attrs)
+
+
 class Terminal:
     """A terminal of 24 lines and 80 columns in which nsh runs, with ``home`` as home.
 
@@ -36,7 +44,7 @@ class Terminal:
         kept = {name: os.environ[name] for name in ("PATH", "PYTHONDONTWRITEBYTECODE") if name in os.environ}
         ours, theirs = pty.openpty()
         self._fd = ours
-        self._screen = pyte.Screen(80, 24)
+        self._screen = _Screen(80, 24)
         self._stream = pyte.ByteStream(self._screen)
         self.raw = b""
         self.resize(80, 24)
