@@ -1,4 +1,4 @@
-"""A terminal with somebody in front of it who works with jobs: the screen of the line editor's tests, and keys."""
+"""A terminal with somebody in front of it who works with jobs: the screen of the editor's tests, and keys."""
 
 from __future__ import annotations
 

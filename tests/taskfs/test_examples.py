@@ -63,7 +63,9 @@ def test_what_the_tutorial_shows_happens(tmp_path: pathlib.Path) -> None:
 @pytest.mark.requires("FUSE in a name space")
 def test_the_tasks_of_the_manual_that_pass_a_word_on_come_to_an_end(tmp_path: pathlib.Path) -> None:
     page = (SCRIPTS.parent / "nsh" / "man" / "taskfs.3").read_text()
-    lines = page.split("Each of four tasks passes a word on")[1].split(".EX\n")[1].split(".EE")[0].splitlines()
+    lines = (
+        page.split("Each of four tasks passes a word on")[1].split(".EX\n")[1].split(".EE")[0].splitlines()
+    )
     assert len(lines) == 3
     text = ["cd /task/remote/`{cat /task/remote/clone}", "echo res 4 > ctl"]
     for line in lines:

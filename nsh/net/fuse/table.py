@@ -200,7 +200,7 @@ def _missing(node: Node, error: OSError) -> OSError:
 
 
 def _hungup(node: Node, error: OSError) -> OSError:
-    """The error with which a directory has no such name; if it is that the directory is no more, that of its name.
+    """The error with which a directory has no such name; if the directory is no more, that of its own name.
 
     A synthetic one may be: another has its name then, as when the number of a session is used again.
     """
