@@ -169,7 +169,7 @@ class Spool:
                 self._budget.memory -= n
                 self._budget.disk += n
         except OSError as e:
-            self._say(str(e.strerror))
+            self._say(e.strerror or os.strerror(e.errno or 0))
             self._try_later()
 
     def _try_later(self) -> None:

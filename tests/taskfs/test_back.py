@@ -154,6 +154,7 @@ async def test_a_task_that_is_killed_hangs_up(tmp_path: Path) -> None:
         assert callers(w) == 3
         await w.echo("signal KILL", f"{s}/1/ctl")
         await until(lambda: callers(w) == 2)
+        await w.cat(f"{s}/1/wait")
         await w.echo("go on", f"{s}/stdin")
         assert (await w.cat(f"{s}/stdout")).count("go on 2") == 2
 
