@@ -276,7 +276,8 @@ class Leaf:
                 self._place = os.path.join(room.path, role.directory)
             variables = {**role.environ(session), **options.env}
         except OSError as e:
-            raise P9Error(f"exec failed: peers: {e}") from None
+            what = "peers: " if options.peers == "on" else ""
+            raise P9Error(f"exec failed: {what}{errors.from_os(e)}") from None
         environ = {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
         path = environ.get(b"PATH")
         start = Launch(argv, self._directory, {"PATH": os.fsdecode(path)} if path else {}, ())

@@ -126,6 +126,7 @@ ABILITIES: dict[str, Callable[[], bool]] = {
     "FUSE in a name space": lambda: (
         available("/dev/fuse") and (_unshares("--mount") or _unshares("--map-root-user", "--mount"))
     ),
+    "a network of its own": lambda: _unshares("--net") or _unshares("--map-root-user", "--net"),
     "an ordinary user": lambda: bool(ordinary.python()),
     "a host name of its own": lambda: _unshares("--uts") or _unshares("--user", "--uts"),
 }

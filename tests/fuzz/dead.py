@@ -53,7 +53,7 @@ def dead() -> int:
 
 
 @contextmanager
-def _wire() -> Iterator[list[str]]:
+def wire() -> Iterator[list[str]]:
     """A second network, joined to ours; the value is the command that runs others in it."""
     peer = subprocess.Popen(
         ["unshare", "--net", "sh", "-c", "echo ready; exec sleep 1000"], stdout=subprocess.PIPE
@@ -62,29 +62,34 @@ def _wire() -> Iterator[list[str]]:
         assert peer.stdout is not None
         peer.stdout.readline()
         inside = ["nsenter", "--net", "--target", str(peer.pid)]
-        _ip(["link", "add", "here", "type", "veth", "peer", "name", "there", "netns", str(peer.pid)])
+        ip(["link", "add", "here", "type", "veth", "peer", "name", "there", "netns", str(peer.pid)])
         for prefix, name, address in ([], "here", HERE), (inside, "there", THERE):
-            _ip(["address", "add", f"{address}/24", "dev", name], prefix)
-            _ip(["link", "set", name, "up"], prefix)
-            _ip(["link", "set", "lo", "up"], prefix)
+            ip(["address", "add", f"{address}/24", "dev", name], prefix)
+            ip(["link", "set", name, "up"], prefix)
+            ip(["link", "set", "lo", "up"], prefix)
         yield inside
     finally:
         peer.kill()
         peer.communicate()
 
 
-def _ip(words: list[str], prefix: list[str] | None = None) -> None:
+def ip(words: list[str], prefix: list[str] | None = None) -> None:
     subprocess.run([*(prefix or []), "ip", *words], check=True)
 
 
-def _cut(inside: list[str]) -> float:
+def mend(inside: list[str]) -> None:
+    """Let it come through again."""
+    ip(["route", "del", "blackhole", f"{HERE}/32"], inside)
+
+
+def cut(inside: list[str]) -> float:
     """From now on nothing comes from the other side; returns when that was."""
-    _ip(["route", "add", "blackhole", f"{HERE}/32"], inside)
+    ip(["route", "add", "blackhole", f"{HERE}/32"], inside)
     return time.monotonic()
 
 
 def _try() -> int:
-    with _wire() as inside, Served(host=HERE) as ours, Served(host=THERE, prefix=inside) as theirs:
+    with wire() as inside, Served(host=HERE) as ours, Served(host=THERE, prefix=inside) as theirs:
         before = ours.descriptors()
         with _visit(inside, ours):
             return asyncio.run(_vanish(inside, before, ours, theirs))
@@ -114,7 +119,7 @@ async def _vanish(inside: list[str], before: int, ours: Served, theirs: Served) 
         shell = await asyncio.create_subprocess_exec(sys.executable, "-P", "-m", "nsh", "-c", script)
         await asyncio.sleep(2)
         assert not reader.done() and shell.returncode is None and ours.descriptors() > before
-        when = _cut(inside)
+        when = cut(inside)
         interrupted = await _interrupted(asyncio.create_task(ns.stat("/n/far/file")), shell)
         (text, told), closed = await asyncio.gather(_failure(reader), _settled(ours, before))
     client_after, server_after = told - when, closed - when
