@@ -3,6 +3,8 @@
 Here a symbolic link is itself: whoever asks follows it on his own, through the tree that he sees. And what
 a 9P client may not do to the host, whose user it is not, the programs of this user may: give files to
 others, set every bit of a mode, make links and special files. The host decides.
+
+Every shell has this device and few show it to Linux, so `nsh.kern.native` is imported where it is used.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import os
 import stat as unix
 import time
+from typing import TYPE_CHECKING
 
 from nsh import errors
 from nsh.dev.host import HostDevice, HostFile, check_own, plan9_errors
@@ -17,8 +20,10 @@ from nsh.dev.hostid import Node
 from nsh.dev.openfile import OpenFile
 from nsh.kern.chan import Chan
 from nsh.kern.dev import AWRITE
-from nsh.kern.native import NOW, Change, Entry, Known, Native
 from nsh.p9.stat import Qid
+
+if TYPE_CHECKING:
+    from nsh.kern.native import Change, Entry, Known, Native
 
 
 class NativeHostDevice(HostDevice):
@@ -62,6 +67,8 @@ class NativeHostDevice(HostDevice):
 
     @plan9_errors
     def known(self, c: Chan, follow: bool) -> Known:
+        from nsh.kern.native import Known
+
         host: HostFile = c.aux
         status, qid = self._there(c) if follow and host.file is None else self._itself(c)
         number = self._qids.number(status.st_dev, status.st_ino)
@@ -72,6 +79,8 @@ class NativeHostDevice(HostDevice):
 
     @plan9_errors
     def listing(self, c: Chan) -> list[Entry]:
+        from nsh.kern.native import Entry
+
         file: OpenFile = c.aux.file
         device = file.status().st_dev
         with os.scandir(file.fd) as entries:
@@ -96,6 +105,8 @@ class NativeHostDevice(HostDevice):
 
     @plan9_errors
     def change(self, c: Chan, change: Change) -> None:
+        from nsh.kern.native import NOW
+
         status, _ = self._itself(c)
         target: str | int = c.aux.target
         follow = isinstance(target, int)  # of a descriptor Python wants to be told so
@@ -153,4 +164,6 @@ def _kind(entry: os.DirEntry[str]) -> int:
 def _time(time_: int | None, before: int) -> int:
     if time_ is None:
         return before
+    from nsh.kern.native import NOW
+
     return time.time_ns() if time_ == NOW else time_

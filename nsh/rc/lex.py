@@ -129,7 +129,7 @@ _token = re.compile(
 )
 # any character of a word may begin a name, few may be in it
 _name = re.compile(r"""[^\x00-\x20#;&|^$=`'{}()<>][^\x00-\x20!"\#$%&'()+,\-./:;<=>?@\[\\\]^`{|}~\x7f]*""")
-_tag = re.compile(r"(?:[ \t]|\\\n)*(?:'((?:[^'\n]|'')*+)'|((?:[^\n \t#;&|^$=`'{}()<>\\]|\\(?!\n))+))")
+_TAG = r"(?:[ \t]|\\\n)*(?:'((?:[^'\n]|'')*+)'|((?:[^\n \t#;&|^$=`'{}()<>\\]|\\(?!\n))+))"
 _PIECES = frozenset(("word", "quoted", "name", "backquote", "process", "equal"))
 
 # What an opening bracket stands for. _BRACE is one still to come: that of a backquote or a `<{`.
@@ -318,7 +318,7 @@ class Lexer:
         return self._here_tag(number, found.end())
 
     def _here_tag(self, fd: int, pos: int) -> Token:
-        found = _tag.match(self.text, pos)
+        found = re.compile(_TAG).match(self.text, pos)  # compiled with the first here document
         if found is None:
             raise self.error(
                 "<< needs a word after it", self.pos, self.line, "one literal word, quoted or not"
