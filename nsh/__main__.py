@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import TYPE_CHECKING, cast
 
+TYPE_CHECKING = False  # not from typing: what that imports is not needed to find out what is wanted
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from nsh.rc.session import Options
-
-USAGE = """usage: nsh [-DNexils] [-n namespace] [--debug] [file [arg ...]]
-       nsh [-DNexils] [-n namespace] -c command [arg ...]
+USAGE = """usage: nsh [-DNexils] [-n namespace] [--timings] [--debug] [file [arg ...]]
+       nsh [-DNexils] [-n namespace] [--timings] [--debug] -c command [arg ...]
+       nsh [-DNexils] [-n namespace] [--timings] [--debug] --record transcript
        nsh 9p [option ...] command [arg ...]
        nsh 9pfuse [option ...] address directory
        nsh replay [-kv] [--host] [--update] [--timeout seconds] transcript
        nsh --version | --help"""
-
-FLAGS = "DNexils"
-
-
-class Usage(Exception):
-    """nsh was called wrongly; the text says how, and may be empty."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,38 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         from nsh.ninepfuse import main as ninepfuse
 
         return ninepfuse(args[1:])
-    debug = args[:1] == ["--debug"]
-    try:
-        options = _options(args[debug:])
-    except Usage as e:
-        print(f"nsh: {e}\n{USAGE}" if str(e) else USAGE, file=sys.stderr)
-        return 1
-    return _shell(options, debug)
-
-
-def _options(args: list[str]) -> Options:
-    """Take the flags off the arguments. Raises `Usage`."""
-    from nsh.rc.session import Options
-
-    flags: set[str] = set()
-    namespace = None
-    while args and args[0].startswith("-") and len(args[0]) > 1:
-        word = args.pop(0)
-        if word == "--":
-            break
-        for at, letter in enumerate(word[1:], 2):
-            if letter in "cn":
-                value = word[at:] or (args.pop(0) if args else None)
-                if value is None:
-                    raise Usage("-c needs a command" if letter == "c" else "-n needs a file")
-                if letter == "c":
-                    return Options(frozenset(flags), value, None, args, namespace)
-                namespace = value
-                break
-            if letter not in FLAGS:
-                raise Usage(f"unknown flag -{letter}" if word[1] != "-" else f"unknown option {word}")
-            flags.add(letter)
-    return Options(frozenset(flags), None, args[0] if args else None, args[1:], namespace)
+    return _shell(args)
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -89,28 +51,43 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
         import uvloop
     except ImportError:
         return None
-    return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
+    new: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return new
 
 
-def _shell(options: Options, debug: bool) -> int:
-    """Run the shell; what should not happen is told in one line, with ``debug`` in full."""
+def _shell(args: list[str]) -> int:
+    """Run the shell; what should not happen is told in one line, with --debug in full."""
     gc.disable()  # nothing is thrown away until the shell is there; the session enables it again
+    from nsh.rc.options import Usage, parse
+
+    try:
+        options = parse(args)
+    except Usage as e:
+        print(f"nsh: {e}\n{USAGE}", file=sys.stderr)
+        return 1
+    from nsh import aio
+
+    aio.start()
     import asyncio
 
+    if options.timings is not None:
+        options.timings.mark("asyncio")
     from nsh.rc.session import main as session
 
-    if not debug:
+    if options.timings is not None:
+        options.timings.mark("the modules of the shell")
+    if not options.debug:
         _log_briefly()
     _reserve_descriptors()
     sys.setrecursionlimit(6000)  # functions of rc may call each other deeper than Python's default allows
     try:
-        with asyncio.Runner(debug=debug, loop_factory=_fast_loop()) as runner:
+        with asyncio.Runner(debug=options.debug, loop_factory=_fast_loop()) as runner:
             code = runner.run(session(options))
         return code if code >= 0 else _die(-code)
     except KeyboardInterrupt:
         return 130
     except Exception as e:
-        if debug:
+        if options.debug:
             raise
         print(f"nsh: internal error: {type(e).__name__}: {e} (--debug tells more)", file=sys.stderr)
         return 1

@@ -90,6 +90,10 @@ class Parser:
         self._lexer.eof = True
         self._partial = ""
 
+    def renumber(self) -> None:
+        """The next line is the first one of a text."""
+        self._lexer.line = 1
+
     def drop(self) -> None:
         """Forget what has been fed and not been looked at."""
         lexer = self._lexer

@@ -65,18 +65,19 @@ async def _output(sh: Shell, function: str) -> str:
 
 
 class Plain:
-    """Reads commands as lines, and asks for them on standard error."""
+    """Reads commands as lines. ``say``: prints what asks for them."""
 
-    def __init__(self, sh: Shell, front: Front) -> None:
+    def __init__(self, sh: Shell, front: Front, say: Callable[[str], Awaitable[None]]) -> None:
         self._shell = sh
         self._front = front
+        self._say = say
         self._lines = Lines(sh.proc)
 
     async def line(self, inside: bool) -> str:
         """A line of a command with its newline; '' at the end. Errors: those of reading."""
         sh = self._shell
         asked = None if inside else await printed(sh, "prompt", self._front)
-        await sh.proc.print(asked or text(sh, inside), 2)
+        await self._say(asked or text(sh, inside))
         return await self._lines.next()
 
     async def close(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nsh.kern.proc import Proc
     from nsh.rc.run import Shell
 
-_VARIABLE = r"""\$(?:\$|([^\x00-\x20!"\#$%&'()+,\-./:;<=>?@\[\\\]^`{|}~\x7f]+)\^?)?"""
+VARIABLE = r"""\$(?:\$|([^\x00-\x20!"\#$%&'()+,\-./:;<=>?@\[\\\]^`{|}~\x7f]+)\^?)?"""
 
 
 class Saved:
@@ -137,7 +137,7 @@ def _here_document(sh: Shell, node: tree.HereDoc) -> Chan:
     """The text of a here document, as a file of the host that has no name."""
     text = node.text
     if not node.quoted:
-        text = re.sub(_VARIABLE, lambda found: _replacement(sh, found), text)
+        text = re.sub(VARIABLE, lambda found: _replacement(sh, found), text)
     fd = os.memfd_create("here")
     with open(fd, "wb", closefd=False) as file:
         file.write(text.replace(MARK, "").encode("utf-8", "surrogateescape"))

@@ -37,6 +37,7 @@ from nsh.rc.var import Function, Variables, quoted
 
 if TYPE_CHECKING:
     from nsh.rc.line.history import History
+    from nsh.rc.timings import Timings
 
 TURNS = 200
 """Turns of loops and calls of functions after which everything else gets a chance to run."""
@@ -73,7 +74,7 @@ class Shell:
     when they are typed; ``history``: what was typed, if somebody types; ``jobs``: what runs beside it, not
     waited for yet; ``notes``: names of the signals that have arrived and have functions;
     ``substituted``: for each ``<{...}`` in use, our descriptor, who is at its other end, and whether to wait
-    for that one.
+    for that one; ``timings``: keeps the time of its commands.
     """
 
     __slots__ = (
@@ -90,6 +91,7 @@ class Shell:
         "notes",
         "proc",
         "substituted",
+        "timings",
         "var",
     )
 
@@ -100,6 +102,7 @@ class Shell:
         self.file, self.line = name, 1
         self.interactive = False
         self.abbreviations: dict[str, str] = {}
+        self.timings: Timings | None = None
         self.history: History | None = None
         self.jobs = Jobs()
         self.notes: list[str] = []
@@ -381,7 +384,7 @@ class Shell:
         sh.var = self.var.copy()
         sh.flags = set(self.flags)
         sh.file, sh.line, sh.interactive = self.file, self.line, False
-        sh.abbreviations, sh.history = self.abbreviations, self.history
+        sh.abbreviations, sh.history, sh.timings = self.abbreviations, self.history, None
         sh.jobs, sh.notes, sh.substituted = Jobs(), [], []
         sh._failed_if, sh._tested, sh._turns = self._failed_if, self._tested, 0
         return sh
@@ -554,7 +557,8 @@ class Shell:
         tested, self._tested = self._tested, 0
         try:
             while (node := await command(parser, read)) is not END:
-                await self.run(node)
+                with self.timed(node):
+                    await self.run(node)
                 await self.tell_status()
         except RcSyntaxError as e:
             await self.syntax_error(e)
@@ -570,6 +574,12 @@ class Shell:
         if (await self.proc.stat(name)).isdir:
             raise errors.Eisdir()
         return (await self.proc.readfile(name)).decode("utf-8", "surrogateescape")
+
+    def timed(self, node: tree.Node) -> contextlib.AbstractContextManager[None]:
+        """While a whole command runs: with --timings its time is kept, and told."""
+        if self.timings is None:
+            return contextlib.nullcontext()
+        return self.timings.command(self.place(node.line), node)
 
     async def tell_status(self) -> None:
         """After a whole command, with -s: say what its status is, if that is not success."""

@@ -13,7 +13,7 @@ import gc
 import os
 import signal
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nsh import xdg
 from nsh.dev.bin import BinDevice
@@ -29,6 +29,7 @@ from nsh.kern.proc import Proc, current
 from nsh.p9.const import ORDWR, OREAD
 from nsh.rc.fault import Exit, RcError
 from nsh.rc.job import STOPPED, Job
+from nsh.rc.options import Options
 from nsh.rc.parse import Parser, RcSyntaxError
 from nsh.rc.prompt import Plain
 from nsh.rc.redir import about
@@ -38,24 +39,12 @@ from nsh.rc.source import Lines, typed
 
 if TYPE_CHECKING:
     from nsh import nsfile
+    from nsh.rc.record import Recorder
     from nsh.rc.repl import Prompt
     from nsh.rc.tree import Node
 
 PATIENCE = 2.0
 """Seconds that devices may take at the end to give back what they hold elsewhere."""
-
-
-class Options(NamedTuple):
-    """How nsh was called. ``text``: of -c; ``file``: the script; ``args``: what is then ``$*``.
-
-    ``namespace``: the file that says what the name space is, of -n.
-    """
-
-    flags: frozenset[str]
-    text: str | None
-    file: str | None
-    args: list[str]
-    namespace: str | None = None
 
 
 async def main(options: Options) -> int:
@@ -70,6 +59,8 @@ async def main(options: Options) -> int:
             return 1
         commands = None  # the user's own file is no reason to have no shell to mend it with
     p = await boot(namespace=NAMESPACE if commands is None else ())
+    if options.timings is not None:
+        options.timings.mark("the name space")
     gc.freeze()  # what there is now stays: no collection need look at it again
     gc.enable()
     if "D" in options.flags:
@@ -136,7 +127,8 @@ class Session:
         name = options.file or "nsh"
         self.shell = sh = Shell(p, name, options.args)
         sh.flags = set(options.flags)
-        p.system.shell = functools.partial(run_text, flags=options.flags & {"N"})
+        sh.timings = options.timings
+        p.system.shell = functools.partial(run_text, flags=frozenset(options.flags & {"N"}))
         p.system.job = sh.jobs.process
         sh.var.set("pid", [str(os.getpid())])
         if options.text is not None:
@@ -224,7 +216,7 @@ class Session:
             except OSError as e:
                 raise RcError(f"cannot open {about(options.file, e)}") from None
             await sh.script(Parser(text, file=options.file))
-        elif "i" in options.flags or (os.isatty(0) and os.isatty(2)):
+        elif "i" in options.flags or options.record is not None or (os.isatty(0) and os.isatty(2)):
             sh.interactive, sh.file = True, ""
             await self._interactive()
         else:
@@ -252,7 +244,9 @@ class Session:
         if os.isatty(0):
             self.signals.control_jobs()
         await self._startup()
-        prompt = self._prompt()
+        record = self._recorder()
+        prompt = self._prompt(record)
+        read = record.heard(prompt.line) if record is not None else prompt.line
         parser = Parser(file="stdin")
         try:
             while True:
@@ -260,7 +254,7 @@ class Session:
                     await sh.print_error(news)
                 sh.jobs.next_line()
                 try:
-                    nodes = await typed(parser, prompt.line)
+                    nodes = await typed(parser, read)
                 except RcSyntaxError as e:
                     await sh.syntax_error(e)
                 except KeyboardInterrupt:
@@ -275,6 +269,19 @@ class Session:
                         return
         finally:
             await prompt.close()
+            if record is not None:
+                await record.close()
+
+    def _recorder(self) -> Recorder | None:
+        """What writes the session down, if that was asked for. Errors: `RcError`."""
+        if self.options.record is None:
+            return None
+        from nsh.rc.record import Recorder
+
+        try:
+            return Recorder(self.shell, self.options.record)
+        except OSError as e:
+            raise RcError(f"cannot record: {about(self.options.record, e)}") from None
 
     async def _startup(self) -> None:
         """Run the file in which a user says how a shell for typing is to be."""
@@ -289,7 +296,7 @@ class Session:
             return
         await self._in_front(self.shell.script(Parser(text, file=file)))
 
-    def _prompt(self) -> Prompt | Plain:
+    def _prompt(self, record: Recorder | None) -> Prompt | Plain:
         """What asks for commands: the line editor, where there is a terminal and prompt_toolkit."""
         if _on_terminal():
             try:
@@ -299,7 +306,8 @@ class Session:
             except ModuleNotFoundError as e:
                 if (e.name or "").partition(".")[0] not in ("prompt_toolkit", "wcwidth"):
                     raise
-        return Plain(self.shell, self._in_front)
+        proc = self.shell.proc
+        return Plain(self.shell, self._in_front, record.say if record else lambda text: proc.print(text, 2))
 
     async def _typed(self, nodes: list[Node]) -> None:
         """Run what was typed at once, as one job. What ends one command ends them all. Errors: `Exit`.
@@ -314,7 +322,8 @@ class Session:
         async def run() -> str:
             for node in nodes:
                 try:
-                    await line.run(node)
+                    with sh.timed(node):
+                        await line.run(node)
                 except RcError as e:
                     await line.complain(str(e))
                     line.status = "error"

@@ -36,8 +36,10 @@ async def command(parser: Parser, read: Read) -> Node | Literal[Signal.END]:
 async def typed(parser: Parser, read: Read) -> list[Node]:
     """The commands of what somebody types: a line, and the further lines that it takes; none at the end.
 
-    All of it is read before any of it is run. Errors: `RcSyntaxError`, and then nothing of it is left.
+    All of it is read before any of it is run, and its lines are numbered from 1. Errors: `RcSyntaxError`, and
+    then nothing of it is left.
     """
+    parser.renumber()
     found: list[Node] = []
     while True:
         try:

@@ -15,6 +15,7 @@ import lark
 from nsh import grammars
 from nsh.errors import FileFormatError
 from nsh.rc.parse import is_complete
+from nsh.rc.record import as_output
 from nsh.replay.compare import ELLIPSIS, Edit
 
 __all__ = ["Command", "Host", "Output", "Transcript", "Where", "parse"]
@@ -104,13 +105,7 @@ class Transcript:
         for number in reversed(numbers):  # a comment or a blank line between them stays
             del lines[number - 1]
         ending = "\r" if lines[command.line - 1].endswith("\r") else ""
-        lines[at:at] = [_as_output(text) + ending for text in edit.printed]
-
-
-def _as_output(text: str) -> str:
-    """A printed line in a form that is read as output; a leading blank hides what looks like a prompt."""
-    special = re.match(r"[;%$#]([ \t]|$)", text) or text.rstrip() == ELLIPSIS
-    return f" {text}" if special else text
+        lines[at:at] = [as_output(text) + ending for text in edit.printed]
 
 
 def parse(text: str, file: str = "") -> Transcript:

@@ -39,6 +39,31 @@ def test_s_tells_the_status_of_each_command_that_fails() -> None:
     assert nsh("-si", text="prompt=('' '')\n~ a b\n")[1] == "% status='no match'\n"
 
 
+def test_timings_tell_where_a_start_spends_its_time_and_each_command() -> None:
+    text = "sleep 0.2\nfn f {echo f}; f >[2]/dev/null\neval true\nexit 3"
+    out, err, code = nsh("--timings", "-c", text)
+    assert (out, code) == ("f\n", 3)
+    start, commands = err.split("       ms   CPU, ms  command\n")
+    assert [line.split(maxsplit=1)[1] for line in start.splitlines()[1:]] == [
+        "Python",
+        "asyncio",
+        "the modules of the shell",
+        "the name space",
+        "until the first command",
+        "in all",
+    ]
+    times = [float(line.split()[0]) for line in start.splitlines()[1:]]
+    assert min(times) >= 0 and sum(times[:-1]) == pytest.approx(times[-1], abs=0.5)
+    rows = [line.split(maxsplit=3) for line in commands.splitlines()]
+    assert [row[2:] for row in rows] == [
+        ["-c:1:", "sleep 0.2"],
+        ["-c:2:", "fn f {echo f};>[2]/dev/null f"],
+        ["-c:3:", "eval true"],
+        ["-c:4:", "exit 3"],
+    ]
+    assert float(rows[0][0]) >= 200 > float(rows[0][1])
+
+
 def test_a_script_and_its_arguments(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("echo $0 $*\ncd\nexit")
     assert nsh("s", "a", cwd=tmp_path) == ("s a\n", "", 0)
@@ -62,13 +87,15 @@ def test_interactive_on_a_pipe_prompts_on_standard_error_and_goes_on_after_error
     text = "prompt=('' '')\necho (\nfn f {\necho $*\n}\nf a^()\necho (1 2)^(1 2 3)\nf $status\nexit 4\n"
     out, err, code = nsh("-i", text=text)
     assert (out, code) == ("error\n", 4)
-    assert err.startswith("% nsh: stdin:2:7: ")
+    assert err.startswith("% nsh: stdin:1:7: ")
     assert err.endswith("nsh: null list in concatenation\nnsh: mismatched list lengths in concatenation\n")
 
 
 def test_wrong_calls_are_told_in_one_line_and_the_usage() -> None:
     assert nsh("-q")[1].startswith("nsh: unknown flag -q\nusage: nsh ")
     assert nsh("-c")[1].startswith("nsh: -c needs a command\nusage: nsh ")
+    assert nsh("--nonsense")[1].startswith("nsh: unknown option --nonsense\nusage: nsh ")
+    assert nsh("--record")[1].startswith("nsh: --record needs a file\nusage: nsh ")
     assert nsh("--version")[0].startswith("nsh 0.")
 
 
