@@ -12,7 +12,8 @@ from hypothesis import given
 from nsh.rc import parse
 from nsh.rc.oneline import one_line
 from nsh.rc.record import as_output
-from tests.rc.screen import NSH, ROOT, Terminal
+from tests.rc.line.terminal import ROOT
+from tests.rc.screen import NSH, Terminal
 from tests.rc.shell import rc
 from tests.rc.strategies import lines
 
