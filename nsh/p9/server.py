@@ -689,4 +689,4 @@ def _log(error: Exception) -> None:
     import logging
 
     log = logging.getLogger(__name__)
-    log.error("a file's code failed: %r", error, exc_info=log.isEnabledFor(logging.DEBUG))
+    log.error("a file's code failed: %s", repr(error), exc_info=log.isEnabledFor(logging.DEBUG))

@@ -109,7 +109,7 @@ def connect(p: Proc) -> None:
 async def run_text(p: Proc, text: str, flags: frozenset[str] = frozenset()) -> str:
     """Run commands as the process ``p``; returns the status. For commands that are given commands."""
     sh = Shell(p)
-    sh.flags = set(flags)
+    sh.flags, sh.file = set(flags), ""  # one line of somebody's, as if it were typed
     token = current.set(p)
     try:
         return await sh.whole(lambda: sh.script(Parser(text + "\n", file="-c")))

@@ -103,7 +103,7 @@ async def test_failures(command: str, text: str, status: str) -> None:
         "usage: styxlisten [-a alg]... [-Atsv] [-k keyfile] address cmd [arg...]",
         "usage: bind [-a|-b|-c|-ac|-bc] [-q] source target",
         "usage: import [-a|-b] [-c] [-e enc digest] host file [localfile]",
-        "usage: kill [-g] pid|module [...]",
+        "usage: kill [-g] pid|%job|module [...]",
         "usage: ls [-delmnpqrstucFT] [files]",
         "usage: mount [-a|-b] [-cCoAP9] [-k keyfile] [-q] net!addr|file|{command} mountpoint [spec]",
         "usage: ns [-r] [pid]",

@@ -45,7 +45,7 @@ def test_random_bytes_find_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.limit(60)
 def test_random_clients_of_a_real_server_find_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert soak(0, examples=8) == 0
-    assert "descriptors 7 as before" in capsys.readouterr().out
+    assert re.search(r"descriptors \d+ as before", capsys.readouterr().out)
 
 
 def test_a_crowd_is_served_fairly(capsys: pytest.CaptureFixture[str]) -> None:

@@ -195,7 +195,7 @@ class Session:
 
     def _number_of(self, error: BaseException) -> int:
         if isinstance(error, Exception) and not isinstance(error, OSError):
-            log.error("a file's code failed: %r", error, exc_info=log.isEnabledFor(logging.DEBUG))
+            log.error("a file's code failed: %s", repr(error), exc_info=log.isEnabledFor(logging.DEBUG))
         return number(error)
 
     def _interrupt(self, nodeid: int, request: memoryview) -> None:
