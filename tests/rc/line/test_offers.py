@@ -260,7 +260,7 @@ async def test_hosts_and_sessions_of_taskfs() -> None:
 async def test_signals_and_titles() -> None:
     async with completing() as c:
         assert await c.offers("kill -HU") == ["kill -HUP"]
-        assert await c.offers("man taskf") == ["man taskfs"]
+        assert await c.offers("man taskfs-") == ["man taskfs-tutorial"]
 
 
 async def test_numbers_are_not_files(tmp_path: Path) -> None:
