@@ -9,9 +9,12 @@ between the two: what is asked, and who is told what is answered.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import marshal
 import os
+import resource
+import signal
 import socket
 import sys
 from collections import deque
@@ -27,6 +30,8 @@ LINGER = 10.0
 _KEEPER = os.path.join(os.path.dirname(__file__), "keeper.py")
 PATHMAX = 64
 """Bytes of a directory's name with which the sockets in it can still be named (unix(7))."""
+RLIMIT_LOCKS = 10
+"""The limit that is the mark of a task, see `taskfs.keeper`."""
 _MESSAGE = 4096
 """More bytes than a message has."""
 
@@ -236,14 +241,36 @@ def _memorized(job: Job) -> int:
     return fd
 
 
+def _kill_marked(marks: int) -> None:
+    """Kill what a keeper has left behind, by the mark that all which came of its tasks has."""
+    seen: set[int] = set()
+    while found := {pid for pid in _processes() if 0 < _limit(pid) - marks < 1 << 31} - seen:
+        seen |= found  # what is killed may be there for a while, and what it has just started is found next
+        for pid in found:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def _limit(pid: int) -> int:
+    try:
+        return resource.prlimit(pid, RLIMIT_LOCKS)[0]
+    except OSError:
+        return 0
+
+
 class Helper:
     """A keeper, and the way to it. ``lost`` is called when it has died of itself."""
 
     def __init__(self, hear: Callable[[tuple[Any, ...]], None], lost: Callable[[], None]) -> None:
         """Start it. Errors: OSError."""
         self._hear, self._lost = hear, lost
+        self._marks = int.from_bytes(os.urandom(4), "big") << 31
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        argv = [sys.executable, "-I", "-S", _KEEPER, str(files_before())]
+        argv = [sys.executable, "-I", "-S", _KEEPER, str(files_before()), str(self._marks)]
         files = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)]
         silent = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_WRONLY, 0) for fd in (1, 2)]
         try:
@@ -291,6 +318,7 @@ class Helper:
                 message = b""
             if not message:
                 self.close()
+                _kill_marked(self._marks)
                 self._lost()
                 return
             self._hear(marshal.loads(message))

@@ -1,8 +1,9 @@
 """The keeper: starts the tasks of an nsh, is the parent of all that comes of them, and ends them.
 
-A program of its own, which `taskfs.guard` starts as ``python -I -S keeper.py FILES`` and which imports
-nothing of nsh. Its standard input is a socket to nsh, FILES is how many descriptors a task may have. When nsh
-closes the socket, by exit or by death, what is left of the tasks is ended, and then the keeper ends itself.
+A program of its own, which `taskfs.guard` starts as ``python -I -S keeper.py FILES MARKS`` and which imports
+nothing of nsh. Its standard input is a socket to nsh, FILES is how many descriptors a task may have, and
+MARKS a number that no other keeper has. When nsh closes the socket, by exit or by death, what is left of the
+tasks is ended, and then the keeper ends itself.
 
 A process whose parent dies is adopted by the nearest subreaper above it (prctl(2)), and that is the keeper.
 So nothing that comes of a task gets away from it by a process group, a session or a name space of its own;
@@ -81,9 +82,9 @@ class Task:
 
 
 class Keeper:
-    """The tasks of the nsh at the other end of ``socket``."""
+    """The tasks of the nsh at the other end of ``socket``; the mark of each is ``marks`` and its number."""
 
-    def __init__(self, socket: _socket.socket) -> None:
+    def __init__(self, socket: _socket.socket, marks: int) -> None:
         self._socket = socket
         self._me = os.getpid()
         self._tasks: dict[int, Task] = {}
@@ -95,7 +96,7 @@ class Keeper:
         self._poll = select.poll()
         self._directory = b""
         self._starting: dict[int, Task] = {}  # by the pipe that ends when they have become the program
-        self._marks = int.from_bytes(os.urandom(4), "big") << 31
+        self._marks = marks
 
     def run(self, died: int) -> None:
         """Do what nsh asks for, and when it is gone end what is left; ``died``: readable when a child has."""
@@ -468,7 +469,7 @@ def _parent(pid: str) -> int:
         return 0
 
 
-def main(files: int) -> None:
+def main(files: int, marks: int) -> None:
     """Keep the tasks of the nsh at the other end of descriptor 0; each may have ``files`` descriptors."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -479,8 +480,8 @@ def main(files: int) -> None:
         os.set_blocking(fd, False)
     signal.set_wakeup_fd(dying, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    Keeper(_socket.socket(fileno=0)).run(died)
+    Keeper(_socket.socket(fileno=0), marks).run(died)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -67,6 +67,8 @@ async def descriptors() -> None:
             await find("mount")(w.p, ["mount", "-A", f"tcp!127.0.0.1!{port}", "/n/x"])
         except P9Error as e:
             assert "Too many open files" in str(e), e
+        else:
+            await w.p.unmount(None, "/n/x")
         await w.echo("hello", f"{s}/stdin")
         assert await w.cat(f"{s}/stdout") == "hello\n" * running
         assert (await w.cat(f"{s}/wait")).count("''") == running

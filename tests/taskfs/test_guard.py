@@ -199,6 +199,7 @@ async def test_a_task_starts_in_a_directory_that_this_very_process_serves(tmp_pa
         await w.device.settled()
 
 
+@pytest.mark.limit(60)
 @pytest.mark.requires("fusermount3", "/dev/fuse")
 async def test_a_directory_that_does_not_answer_holds_up_nobody_else(tmp_path: Path) -> None:
     hung = tmp_path / "hung"
