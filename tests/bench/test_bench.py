@@ -46,7 +46,7 @@ def test_taskfs_is_measured_beside_asyncio() -> None:
     for where in ("here", "3 hosts", "2 hosts in a tree"):
         assert rows[f"2 tasks, {where}", "asyncio"].figure > 0
     assert rows["100 MB through cat, over 9P", "asyncio"].figure > 0
-    assert rows["an idle session", "promised"].figure > 0
+    assert ("an idle session", "promised") in rows  # memory that is there already is used first
 
 
 @pytest.mark.requires("a terminal")
