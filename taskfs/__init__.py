@@ -13,7 +13,8 @@ a task may have as its file tree; `descriptors` how many of these there may be.
 
 And for tasks that see each other: `post` what a task is told, and its way to its session; `door` the socket
 at which it calls; `back` how a call comes from another host; `peers` what a task may do with the session;
-`neighbours` the input that tasks give each other; `room` the mount name space in which they have it as files.
+`neighbours` the input that tasks give each other, `rest` how its end is found; `room` the mount name space in
+which they have it as files.
 
 nsh does not import this package. It finds the device by the entry point group ``nsh.devices``, as it
 would find anybody's. taskfs(3) is the manual.

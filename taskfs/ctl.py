@@ -219,6 +219,10 @@ def _xsplice(session: Session, a: str, b: str) -> None:
     session.xsplice(_number(a), _number(b))
 
 
+def _resting(session: Session) -> Maybe[None]:
+    return session.check_resting()
+
+
 def _task(session: Session, rank: str, size: str, host: str, listener: str, key: str) -> None:
     post = session.device.exchanges.find(listener).post(key)
     session.take(Role(_number(rank), _number(size), host, post, rank))
@@ -264,6 +268,7 @@ WORDS = {
     "closein": Word(0, 0, _closein),
     "splice": Word(1, 1, _splice),
     "xsplice": Word(2, 2, _xsplice),
+    "resting": Word(0, 0, _resting),
     "release": Word(0, 0, _release),
     "detach": Word(0, 0, _detach),
     "below": Word(1, _MANY, _below),

@@ -37,7 +37,7 @@ class Team:
 
     def __init__(self, session: Session, early: Feed) -> None:
         self.children: list[Child] = []
-        self.neighbours = Neighbours()
+        self.neighbours = Neighbours(lambda: session.fed)
         self._session = session
         self._options = session.options
         self._early = early

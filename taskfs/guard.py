@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from taskfs.descriptors import files_before
+from taskfs.rest import at_rest, children
 from taskfs.spool import Bell
 
 LINGER = 10.0
@@ -57,9 +58,12 @@ class NoDirectory(OSError):
 
 
 class Watcher(Protocol):
-    """Who is told what becomes of a task; ``number``: what the guard calls it, 0 before its start."""
+    """Who is told what becomes of a task; ``number``: what the guard calls it, and ``pid``: its process, 0
+    before its start.
+    """
 
     number: int
+    pid: int
 
     def started(self, pid: int) -> None:
         """It runs, as this process."""
@@ -147,6 +151,17 @@ class Guard:
     def _ask(self, *message: str | float) -> None:
         if self._helper is not None:
             self._helper.send(message, [])
+
+    def at_rest(self, watcher: Watcher) -> bool:
+        """Does all that came of a task that runs wait for its input? See `rest`."""
+        if self._helper is None:
+            return False
+        started = {watcher.pid for watcher in self._watchers.values()}
+        try:
+            adopted = self._helper.adopted(watcher.number, started)
+        except OSError:
+            return False
+        return at_rest([watcher.pid, *adopted])
 
     # --- whether the helper is wanted ----------------------------------------------------------
 
@@ -322,6 +337,14 @@ class Helper:
                 self._lost()
                 return
             self._hear(marshal.loads(message))
+
+    def adopted(self, number: int, started: set[int]) -> list[int]:
+        """Those of its children that it has not ``started`` and that may belong to the task of this number.
+
+        Errors: OSError.
+        """
+        strangers = children(self.pid) - started
+        return [pid for pid in strangers if _limit(pid) - self._marks in (number, -self._marks)]
 
     def close(self) -> None:
         """Let it go: it ends what is there, if anything is, and then itself."""

@@ -379,6 +379,13 @@ class Leaf:
 
     last_writer_left = close_input
 
+    def resting(self) -> bool:
+        """Has the task read all its input, and can only more of it make it go on? See `rest`."""
+        task = self._task
+        if task is None or task.ending is not None or self._starting is not None:
+            return False
+        return self._stdin.drained and self._guard.at_rest(task)
+
     def status(self, number: int | str, opens: int, open_again: bool) -> str:
         """The line of the status file."""
         begun = self._starting is not None and self._starting.pid > 0

@@ -196,6 +196,11 @@ class Session(Directory):
         """What does the session's work: its children, or itself."""
         return self._team or self._leaf
 
+    @property
+    def fed(self) -> bool:
+        """May somebody still write to its standard input, or is an output connected to that of a child?"""
+        return self._writers > 0 or bool(self._splices)
+
     def alive(self) -> None:
         """Raise `Ehungup` if the session was freed."""
         if self.gone:
@@ -421,6 +426,14 @@ class Session(Directory):
     def close_input(self) -> Maybe[None]:
         """End of file on the standard input of every task."""
         return self.work.close_input()
+
+    def check_resting(self) -> Maybe[None]:
+        """Do nothing. Errors: `P9Error` if a task may go on before there is more input; see `rest`."""
+        if self._team is not None:
+            return self._team.command("resting")
+        if not self._leaf.resting():
+            raise P9Error("not at rest")
+        return None
 
     async def splice(self, path: str) -> None:
         """Copy the file ``path`` of the owner's name space into the standard input. Errors: of opening it."""

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
+import termios
+from array import array
 from collections import deque
 from collections.abc import Callable
 
@@ -324,6 +327,15 @@ class Feed:
             await self._bell.wait()
         if self.broken:
             raise errors.Ewclosed()
+
+    @property
+    def drained(self) -> bool:
+        """Has the task read all that was written, and may it expect more?"""
+        if self._fd < 0 or self._queue:
+            return False
+        unread = array("i", [0])
+        fcntl.ioctl(self._fd, termios.FIONREAD, unread)
+        return not unread[0]
 
     def take(self) -> list[bytes]:
         """Everything that is queued, for who passes it on himself instead of a pipe."""

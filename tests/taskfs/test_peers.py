@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -44,6 +45,17 @@ async def call(where: str, do: Callable[[sync.Client], T]) -> T:
             return do(fs)
 
     return await asyncio.to_thread(in_thread)
+
+
+@asynccontextmanager
+async def open_for_writing(where: str, name: str) -> AsyncIterator[None]:
+    """While the file is open, and nothing is written to it."""
+    fs = await asyncio.to_thread(sync.connect, where)
+    try:
+        await asyncio.to_thread(fs.open, name, OWRITE)
+        yield
+    finally:
+        await asyncio.to_thread(fs.close)
 
 
 def said(fs: sync.Client, name: str, text: str) -> str:
@@ -234,14 +246,11 @@ async def test_to_read_or_write_ctl_is_not_to_close_the_owners() -> None:
 
 async def test_input_does_not_end_because_one_neighbour_has_closed_it() -> None:
     async with world() as w:
-        s = await w.team(2, TELL)
-        where = await address(w, s)
-        for text in ("one\n", "two\n"):
-            await call(where, lambda fs: fs.write("1/stdin", text.encode()))  # noqa: B023
-            await call(where, lambda fs: fs.write("stdin", b"all\n"))
+        say = "echo one | 9p write 1/stdin; sleep 0.3; echo two | 9p write 1/stdin; exec cat"
+        s = await w.team(2, f"exec sh -c 'test %r = 1 && exec cat; {say}'")
+        assert await w.cat(f"{s}/1/stdout") == "one\ntwo\n"
         await w.echo("closein", f"{s}/ctl")
-        assert (await w.cat(f"{s}/1/stdout")).splitlines()[1:] == ["one", "all", "two", "all"]
-        assert (await w.cat(f"{s}/0/stdout")).splitlines()[1:] == ["all", "all"]
+        assert await w.cat(f"{s}/0/stdout") == ""
 
 
 async def test_input_ends_when_the_sessions_has_and_no_neighbour_has_it_open() -> None:
@@ -299,7 +308,8 @@ async def test_what_is_written_at_once_arrives_in_one_piece_and_in_order() -> No
                 for line in mine:
                     assert f.write(f"{line}\n".encode()) == len(line) + 1
 
-        await asyncio.gather(*(call(where, partial(write_all, mine)) for mine in lines))
+        async with open_for_writing(where, "1/stdin"):  # else all might wait before the last one begins
+            await asyncio.gather(*(call(where, partial(write_all, mine)) for mine in lines))
         await w.echo("closein", f"{s}/ctl")
         got = (await w.cat(f"{s}/1/stdout")).splitlines()[1:]
         assert sorted(got) == sorted(line for mine in lines for line in mine)
