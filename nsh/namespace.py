@@ -99,6 +99,7 @@ class Namespace:
         self._binds = binds
         self._devices = devices
         self._proc: proc.Proc | None = None
+        self._callers: set[asyncio.Task[Any]] = set()  # those who wait for something that is done here
 
     @property
     def proc(self) -> proc.Proc:
@@ -125,6 +126,9 @@ class Namespace:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         p, self._proc = self.proc, None
+        callers, self._callers = self._callers, set()
+        for caller in callers:
+            caller.cancel()
         await _end(p)
 
     def fork(self) -> Namespace:
@@ -303,11 +307,22 @@ class Namespace:
     # --- inside --------------------------------------------------------------------------------
 
     async def _as(self, work: Awaitable[T]) -> T:
-        """Await ``work`` on behalf of our process; whoever calls may act as another one in between."""
+        """Await ``work`` on behalf of our process; whoever calls may act as another one in between.
+
+        Errors: those of ``work``; `Ebadfd` when the name space ends meanwhile.
+        """
         token = proc.current.set(self.proc)
+        caller = cast("asyncio.Task[Any]", asyncio.current_task())
+        others = caller.cancelling()
+        self._callers.add(caller)
         try:
             return await work
+        except asyncio.CancelledError:
+            if caller in self._callers or caller.uncancel() > others:
+                raise
+            raise errors.Ebadfd() from None
         finally:
+            self._callers.discard(caller)
             proc.current.reset(token)
 
     async def _connect(self, server: str) -> chan.Chan:

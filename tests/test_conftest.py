@@ -83,6 +83,13 @@ def test_a_test_that_hangs_fails_whether_it_waits_or_blocks(suite: Suite) -> Non
                 asyncio.get_running_loop().call_later(0, os.write, pipe[1], b"x")
 
         @pytest.mark.limit(0.05)
+        async def test_takes_it_for_something_else():
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                pass
+
+        @pytest.mark.limit(0.05)
         def test_plain():
             try:
                 time.sleep(3600)
@@ -96,7 +103,7 @@ def test_a_test_that_hangs_fails_whether_it_waits_or_blocks(suite: Suite) -> Non
             for end in ends:
                 os.close(end)
         """,
-        failed=4,
+        failed=5,
     )
     result.stdout.fnmatch_lines(["*not done within its limit of 0.05 s"])
     result.stdout.fnmatch_lines(["*still running 0.2 s after its limit of 0.05 s"])

@@ -204,13 +204,15 @@ async def test_a_task_starts_in_a_directory_that_this_very_process_serves(tmp_pa
 async def test_a_directory_that_does_not_answer_holds_up_nobody_else(tmp_path: Path) -> None:
     hung = tmp_path / "hung"
     hung.mkdir()
-    with server("memfs /tmp; mkdir /tmp/d") as (address, _), ninepfuse(address, hung) as mount:
+    with server("memfs /tmp; mkdir /tmp/0 /tmp/1") as (address, _), ninepfuse(address, hung) as mount:
         async with world() as w:
             mount.send_signal(signal.SIGSTOP)
             try:
                 stuck = [await w.clone() for _ in range(2)]
+                # not the same: who waits for another one to look a name up cannot even be killed
                 waiting = [
-                    asyncio.create_task(w.refusal(f"dir {hung}/d\nexec true", f"{s}/ctl")) for s in stuck
+                    asyncio.create_task(w.refusal(f"dir {hung}/{i}\nexec true", f"{s}/ctl"))
+                    for i, s in enumerate(stuck)
                 ]
                 s = await w.clone()
                 await w.echo("exec echo runs", f"{s}/ctl")
