@@ -641,7 +641,7 @@ class Path(PurePath):
         await self._files.remove(self)
 
     async def glob(self, pattern: str) -> AsyncIterator[Path]:
-        """The files below that match; ``**`` is this directory and all below it, each once."""
+        """The files below that match; ``**`` is this directory and those below it, each once."""
         found = [self]
         for part in pattern_parts(pattern):
             found = [below for path in found async for below in path._matching(part)]

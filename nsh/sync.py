@@ -181,7 +181,7 @@ class Path(PurePath):
         self._files.remove(str(self))
 
     def glob(self, pattern: str) -> Iterator[Path]:
-        """The files below that match; ``**`` is this directory and all below it, each once."""
+        """The files below that match; ``**`` is this directory and those below it, each once."""
         found = [self]
         for part in pattern_parts(pattern):
             found = [below for path in found for below in path._matching(part)]

@@ -141,7 +141,10 @@ class Conn(asyncio.Protocol):
             size = sum(map(len, parts))
             if size >= LARGE:
                 parts = self._write_now(parts, size)
-        transport.writelines(parts)
+        # from Python 3.12 on a transport would keep an empty part, try to send it for ever, and never close
+        transport.writelines([part for part in parts if len(part)])
+        if not self._full and transport.get_write_buffer_size() > HIGH:
+            transport.set_write_buffer_limits(high=HIGH)  # to notice it: 3.12 to 3.12.8 and 3.13.0 do not
 
     def _write_now(self, parts: Sequence[bytes | memoryview], size: int) -> list[memoryview]:
         """Give the socket as much as it takes; returns the rest.
