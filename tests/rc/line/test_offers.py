@@ -283,7 +283,8 @@ async def test_words_that_a_synopsis_has() -> None:
 async def test_messages_of_the_device_that_is_written_to() -> None:
     async with completing() as c:
         await c.run("bind -a '#C' /; cat </task/remote/clone >/dev/null")
-        assert await c.offers(f"echo re{CURSOR} >/task/remote/0/ctl") == ["echo release", "echo res"]
+        offers = await c.offers(f"echo re{CURSOR} >/task/remote/0/ctl")
+        assert offers == ["echo release", "echo res", "echo resting"]
         assert await c.offers(f"echo onfail {CURSOR} >/task/remote/0/ctl") == [
             "echo onfail continue",
             "echo onfail stop",
