@@ -1,7 +1,8 @@
 """The number of an error: 9P says what went wrong in words, Linux in numbers.
 
 The classes of `nsh.errors` know their numbers. Here is what servers say that has no class: the words of
-the host's own strerror(3), which servers on Unix send, and those of the file servers of Plan 9.
+the host's own strerror(3), which servers on Unix send, and those of the file servers of Plan 9. What stands
+before them, up to a colon, says whose error it is.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from nsh.errors import P9Error
 _STRERROR = {os.strerror(number).lower(): number for number in sorted(errno.errorcode, reverse=True)}
 
 _WORDS = (
+    ("control message", errno.EINVAL),  # it may go on with any words
     ("not found", errno.ENOENT),
-    ("no such file", errno.ENOENT),
+    ("no such", errno.ENOENT),
     ("does not exist", errno.ENOENT),
     ("already exists", errno.EEXIST),
     ("file exists", errno.EEXIST),
@@ -29,6 +31,7 @@ _WORDS = (
     ("exclusive", errno.EBUSY),
     ("locked", errno.EBUSY),
     ("in use", errno.EBUSY),
+    ("already", errno.EBUSY),
     ("read only", errno.EROFS),
     ("read-only", errno.EROFS),
     ("not empty", errno.ENOTEMPTY),
@@ -45,6 +48,15 @@ _WORDS = (
     ("invalid", errno.EINVAL),
     ("bad ", errno.EINVAL),
     ("control", errno.EINVAL),
+    ("no child", errno.EINVAL),
+    ("would read what it writes", errno.EINVAL),
+    ("too many", errno.EMFILE),
+    ("too much", errno.ENOSPC),
+    ("more than", errno.ENOSPC),
+    ("circle", errno.ELOOP),
+    ("host is lost", errno.EHOSTDOWN),
+    ("no host", errno.ENODEV),
+    ("this host", errno.ENODEV),
 )
 
 
@@ -61,7 +73,7 @@ def number(error: BaseException) -> int:
 def _of_text(text: str, otherwise: int) -> int:
     """What a text without a class means."""
     words = text.lower()
-    known = _STRERROR.get(words)
+    known = _STRERROR.get(words.rpartition(": ")[2])
     if known is not None:
         return known
     return next((number for part, number in _WORDS if part in words), otherwise)
