@@ -80,13 +80,22 @@ def _wanted(argv: list[str], there: list[str]) -> Wanted:
 
 
 def _are_hosts(word: str, there: list[str]) -> bool:
-    """Does a word name hosts, where it could be the command? Of several, one that is there is enough."""
+    """Does a word name hosts, where it could be the command?
+
+    Of several, one that is there is enough, or that is called as they are but for its numbers: who has host1
+    and asks for host9 shall hear that this is not there, and not that it is no command.
+    """
     if word in there or word.startswith("@"):
         return True
     try:
-        return not set(there).isdisjoint(expand(word))
+        return not set(map(_shape, there)).isdisjoint(map(_shape, expand(word)))
     except ValueError:
         return False
+
+
+def _shape(name: str) -> str:
+    """A name without its numbers."""
+    return re.sub("[0-9]+", "0", name)
 
 
 async def _hosts(p: Proc, words: list[str], there: list[str]) -> list[str]:

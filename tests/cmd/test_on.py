@@ -326,7 +326,10 @@ HOSTS = [
 REFUSED = [
     ("-h host[1-4] true", "no such host under /remote: host4", "no such host under /remote: host4"),
     ("host[3-4] true", "no such host under /remote: host4", "no such host under /remote: host4"),
-    ("host1 host4 true", "host1: host4: exec failed: No such file or directory", "not started"),
+    ("host1 host4 true", "no such host under /remote: host4", "no such host under /remote: host4"),
+    ("host[7-8] true", "no such host under /remote: host7 host8", "no such host under /remote: host7 host8"),
+    ("host1 -- host4 true", "host1: host4: exec failed: No such file or directory", "not started"),
+    ("host1 ghost true", "host1: ghost: exec failed: No such file or directory", "not started"),
     ("-- host1", "usage", "usage"),
     ("-n 1 -- host1", "host*: host1: exec failed: No such file or directory", "not started"),
     ("-h host[ true", "no names of hosts: host[", "no names of hosts: host["),
