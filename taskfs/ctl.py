@@ -192,10 +192,13 @@ def _choice(option: str, *allowed: str) -> Callable[[Session, str], None]:
     return choose
 
 
-def _signal(session: Session, name: str) -> Maybe[None]:
-    number = getattr(signal, "SIG" + name.upper().removeprefix("SIG"), None)
+def _signal(session: Session, which: str) -> Maybe[None]:
+    """A signal by its name, or by its number on this host."""
+    if which.isdecimal():
+        return session.signal(signal.Signals(_number(which)))
+    number = getattr(signal, "SIG" + which.upper().removeprefix("SIG"), None)
     if not isinstance(number, signal.Signals):
-        raise ValueError(name)
+        raise ValueError(which)
     return session.signal(number)
 
 

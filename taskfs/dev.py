@@ -31,7 +31,15 @@ if TYPE_CHECKING:
     from taskfs.owner import Owner
     from taskfs.session import Session
 
-_ARCHS = {"x86_64": "amd64", "aarch64": "arm64", "i686": "386", "i386": "386"}
+_ARCHS = {
+    "amd64": "x86_64 x86-64 x64",
+    "arm64": "aarch64",
+    "386": "i386 i486 i586 i686 x86",
+    "arm": "armv5tel armv6l armv7l armhf",
+    "power64": "ppc64",
+}
+"""What Plan 9 calls machines, and what others call the same."""
+_ARCH_OF = {name: arch for arch, names in _ARCHS.items() for name in names.split()}
 
 
 class TaskDevice(Device):
@@ -192,10 +200,15 @@ class TaskDevice(Device):
     def check_host(self, system: str, arch: str) -> None:
         """Raise unless this host is of the wanted kind; ``*`` is any."""
         mine = os.uname()
-        if system not in ("*", mine.sysname) and system.lower() != mine.sysname.lower():
+        if system != "*" and system.lower() != mine.sysname.lower():
             raise P9Error(f"this host runs {mine.sysname}, not {system}")
-        if arch not in ("*", mine.machine, _ARCHS.get(mine.machine)):
+        if arch != "*" and _arch(arch) != _arch(mine.machine):
             raise P9Error(f"this host is {mine.machine}, not {arch}")
+
+
+def _arch(name: str) -> str:
+    """The one name of a kind of machine that has several."""
+    return _ARCH_OF.get(name.lower(), name.lower())
 
 
 async def _release_all(owner: Owner) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from typing import TYPE_CHECKING
 
 from nsh import errors
@@ -99,7 +100,8 @@ class Team:
         await child.give("ns", options.ns)
         place = await child.host.introduce(self._session, child, len(self.children))
         words = [substitute(arg, child.rank, len(self.children), child.host.name) for arg in argv]
-        await child.start("\n".join([*options.settings(), *place, "exec " + " ".join(map(quote, words))]))
+        exec_words = " ".join(quote(literal(word)) for word in words)
+        await child.start("\n".join([*options.settings(), *place, f"exec {exec_words}"]))
         child.arg0 = words[0]
         child.started = True
         self.neighbours.settled([child])
@@ -342,11 +344,25 @@ class Team:
         self._bell.ring()
 
 
+_SIGNS = re.compile(r"(%+)([rnh])")
+
+
 def substitute(arg: str, rank: int, count: int, host: str) -> str:
-    """``%r %n %h`` in an argument of exec: rank, count, host."""
+    """``%r %n %h`` in an argument of exec: rank, count, host. A ``%`` that is to stay there is doubled."""
     if "%" not in arg:
         return arg
-    return arg.replace("%r", str(rank)).replace("%n", str(count)).replace("%h", host)
+    values = {"r": str(rank), "n": str(count), "h": host}
+
+    def value(found: re.Match[str]) -> str:
+        stay, sign = divmod(len(found[1]), 2)
+        return "%" * stay + (values[found[2]] if sign else found[2])
+
+    return _SIGNS.sub(value, arg)
+
+
+def literal(arg: str) -> str:
+    """What `substitute` makes ``arg`` of: a child's session does with its words what was done here."""
+    return _SIGNS.sub(r"\1\1\2", arg) if "%" in arg else arg
 
 
 def _why(child: Child, e: object) -> str:

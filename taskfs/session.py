@@ -407,11 +407,11 @@ class Session(Directory):
         if left:
             self.background(each(left, lambda child: settle(child.release(self.proc))))
 
-    def signal(self, number: int) -> Maybe[None]:
+    def signal(self, number: signal.Signals) -> Maybe[None]:
         """Send a signal to the process group of every task."""
-        self.diary.tell(f"signal {signal.Signals(number).name}")
+        self.diary.tell(f"signal {number.name}")
         if self._team is not None:
-            return self._team.command(f"signal {number.name}")  # type: ignore[attr-defined]
+            return self._team.command(f"signal {number.name}")  # other machines may have other numbers
         self._leaf.signal(number)
         return None
 
@@ -460,10 +460,15 @@ class Session(Directory):
             self.writer_left()
 
     def xsplice(self, a: int, b: int) -> None:
-        """Connect the output of child ``a`` to the input of child ``b``, until end of file."""
+        """Connect the output of child ``a`` to the input of child ``b``, until end of file.
+
+        Errors: `P9Error` if one of them is not there, or they are the same: that would never end.
+        """
         team = self._team
         if team is None or max(a, b) >= len(team.children):
             raise P9Error(f"xsplice: no child {max(a, b)}")
+        if a == b:
+            raise P9Error(f"xsplice: child {a} would read what it writes")
         team.neighbours.came(team.children[b])
         self._spliced(self._xsplice(team, team.children[a], team.children[b]))
 

@@ -273,6 +273,15 @@ async def test_splice_and_xsplice_connect_files_and_children(tmp_path: os.PathLi
         assert await w.cat(f"{s}/1/stdout") == "apple\nfig\npear\n"
 
 
+async def test_a_child_is_not_connected_to_itself() -> None:
+    async with world() as w:
+        s = await w.team(2)
+        assert await w.refusal("xsplice 1 1", f"{s}/ctl") == "xsplice: child 1 would read what it writes"
+        await w.echo("exec cat", f"{s}/ctl")
+        await w.echo("as before", f"{s}/stdin")
+        assert await w.cat(f"{s}/stdout") == "as before\n" * 2
+
+
 async def test_outputs_of_several_children_can_be_connected_to_one_that_has_input_of_its_own_too() -> None:
     async with world() as w:
         s = await w.team(4, "inmode lines", "xsplice 0 3", "xsplice 1 3", "xsplice 2 3", "exec sort")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -100,6 +101,17 @@ async def test_dir_env_args_and_substitution_reach_the_task() -> None:
         )
 
 
+async def test_a_sign_that_is_doubled_is_none_at_any_depth() -> None:
+    async with world() as w:
+        host = os.uname().nodename
+        leaf, s = await w.clone(), await w.team(2)
+        await w.echo("res 1", f"{s}/1/ctl")
+        for session, ranks in ((leaf, "0"), (s, "01")):
+            await w.echo("exec echo %r %%r %%%h 100% %% %%d", f"{session}/ctl")
+            shown = [f"{rank} %r %{host} 100% %% %%d\n" for rank in ranks]
+            assert await w.cat(f"{session}/stdout") == "".join(shown)
+
+
 async def test_args_that_are_taken_away_are_gone_for_resources_too() -> None:
     async with world() as w:
         s = await w.team(2)
@@ -125,6 +137,9 @@ async def test_args_that_are_taken_away_are_gone_for_resources_too() -> None:
         ("kill now", 'wrong #args in control message "kill now"'),
         ("outmode sideways", 'bad argument in control message "outmode sideways"'),
         ("signal NOSUCH", 'bad argument in control message "signal NOSUCH"'),
+        ("signal 0", 'bad argument in control message "signal 0"'),
+        ("signal 1000", 'bad argument in control message "signal 1000"'),
+        ("xsplice 0 1", "xsplice: no child 1"),
         ("timeout -3", 'bad argument in control message "timeout -3"'),
         ("res 2\nfrob", 'unknown control message "frob"'),
         ("dir 'a", 'unclosed quote in control message "dir \'a"'),
@@ -159,6 +174,35 @@ async def test_a_failed_exec_names_the_ranks_and_the_others_run_on() -> None:
         )
 
 
+async def test_an_exec_that_fails_changes_nothing_of_a_session_or_of_its_resources() -> None:
+    async with world() as w:
+        leaf, team = await w.clone(), await w.team(2)
+        for s in (leaf, team):
+            before = await w.cat(f"{s}/status")
+            assert "Closed" in before
+            assert "exec failed: No such file" in await w.refusal("exec /no/such", f"{s}/ctl")
+            assert [line.split()[2:] for line in (await w.cat(f"{s}/status")).splitlines()] == [
+                line.split()[2:] for line in before.splitlines()
+            ]
+            await w.echo("exec sh -c 'echo done; exit 3'", f"{s}/ctl")
+            reports = [await w.cat(f"{s}/{name}") for name in ("wait", "stdout", "status")]
+            assert "exit: 3" in reports[0] and " Done " in reports[2]
+            assert "exec failed: No such file" in await w.refusal("exec /no/such", f"{s}/ctl")
+            assert [await w.cat(f"{s}/{name}") for name in ("wait", "stdout", "status")] == reports
+
+
+async def test_who_could_not_start_again_still_has_what_was_before() -> None:
+    async with world() as w:
+        s = await w.team(2, "exec sh -c 'echo one; exit 1'")
+        await w.cat(f"{s}/wait")
+        await w.echo("dir /no/such/place", f"{s}/1/ctl")
+        assert (await w.refusal("exec sh -c 'echo two; exit 2'", f"{s}/ctl")).startswith("1: exec failed:")
+        assert await w.cat(f"{s}/stdout") == "two\none\n"
+        assert [line.partition("'")[2] for line in (await w.cat(f"{s}/wait")).splitlines()] == [
+            "exit: 2'", "exit: 1'"
+        ]  # fmt: skip
+
+
 async def test_when_the_output_has_ended_the_next_task_can_start() -> None:
     async with world() as w:
         s = await w.clone()
@@ -182,8 +226,10 @@ async def test_timeout_and_signals_end_a_task_and_wait_says_so() -> None:
     async with world() as w:
         s = await w.team(1, "timeout 0.1", "exec sleep 100")
         assert (await w.cat(f"{s}/wait")).endswith(" 'timeout'\n")
-        t = await w.team(2, "exec sleep 100", "signal USR1")
-        assert [line[-11:] for line in (await w.cat(f"{t}/wait")).splitlines()] == ["'signal: 10'"[-11:]] * 2
+        for which in ("USR1", "sigusr1", str(int(signal.SIGUSR1))):
+            t = await w.team(2, "exec sleep 100", f"signal {which}")
+            ends = [line.partition("'")[2] for line in (await w.cat(f"{t}/wait")).splitlines()]
+            assert ends == [f"signal: {int(signal.SIGUSR1)}'"] * 2
 
 
 async def test_onfail_stop_kills_the_others_when_one_fails() -> None:
@@ -297,9 +343,32 @@ async def test_res_can_ask_for_a_kind_of_host() -> None:
     async with world() as w:
         s = await w.clone()
         await w.echo(f"res 1 Linux {os.uname().machine}", f"{s}/ctl")
+        await w.echo(f"res 0 linux {os.uname().machine.upper()}", f"{s}/ctl")
         assert await w.refusal("res 1 Plan9", f"{s}/ctl") == "this host runs Linux, not Plan9"
         assert await w.refusal("res 0 * sparc", f"{s}/ctl") == f"this host is {os.uname().machine}, not sparc"
         assert await w.ls(s) == sorted(["0", *SESSION_FILES])
+
+
+@pytest.mark.parametrize(
+    ("machine", "names"),
+    [
+        ("x86_64", ["amd64", "x86_64", "x86-64", "AMD64"]),
+        ("aarch64", ["arm64", "aarch64"]),
+        ("i686", ["386", "i386", "x86"]),
+        ("armv7l", ["arm"]),
+        ("riscv64", ["riscv64"]),
+    ],
+)
+async def test_a_kind_of_machine_may_have_several_names(
+    machine: str, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.uname()
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result((*real[:4], machine)))
+    async with world() as w:
+        s = await w.clone()
+        for name in names:
+            await w.echo(f"res 0 * {name}", f"{s}/ctl")
+        assert await w.refusal("res 0 * sparc", f"{s}/ctl") == f"this host is {machine}, not sparc"
 
 
 async def test_opening_for_writing_may_truncate() -> None:

@@ -10,7 +10,7 @@ from nsh import errors
 from nsh.kern.namec import quote
 from taskfs import status
 from taskfs.ctl import split
-from taskfs.gather import substitute
+from taskfs.gather import literal, substitute
 from taskfs.merge import LINEMAX, Lines
 
 
@@ -39,6 +39,12 @@ def test_the_status_of_a_lost_host_is_the_last_one_known() -> None:
 
 def test_arguments_may_name_rank_count_and_host() -> None:
     assert substitute("%r of %n on %h, 100%", 2, 8, "gpu1") == "2 of 8 on gpu1, 100%"
+    assert substitute("%%r is %r, %%%n, %d%% %% %%x %x", 2, 8, "gpu1") == "%r is 2, %8, %d%% %% %%x %x"
+
+
+@given(st.text(alphabet="%rnhx", max_size=12))
+def test_arguments_that_were_made_stay_as_they_are(arg: str) -> None:
+    assert substitute(literal(arg), 2, 8, "gpu1") == arg
 
 
 @given(st.binary(max_size=60), st.lists(st.integers(1, 20)))
