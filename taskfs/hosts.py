@@ -402,14 +402,14 @@ class Hosts:
     async def choose(self, session: Session, n: int, system: str, arch: str) -> list[Host]:
         """The hosts for the next ``n`` resources, of the kind that is wanted (``*``: any).
 
-        Errors: `P9Error` when there are hosts, but none will do; `Elimit` when this one is full.
+        Errors: `P9Error` when none will do; `Elimit` when this one is full.
         """
         found = await self._find(session)
+        wanted = _selected(found, session.options.hosts)
         if not found:
             session.device.check_host(system, arch)
             session.owner.check_room(n)
             return [self.here] * n
-        wanted = _selected(found, session.options.hosts)
         if not wanted:
             raise P9Error(f"there is no host under {REMOTE} but those that are not wanted")
         alive = [host for host in wanted if not host.lost]

@@ -153,6 +153,12 @@ async def test_the_worst_status_is_its_own_and_one_line_says_whose(
         assert await s.run("on", *argv) == Result("", complaint, status)
 
 
+async def test_what_was_for_others_does_not_run_here() -> None:
+    async with here() as s:
+        why = "no such host under /remote: host9"
+        assert await s.run("on", "-h", "host9", "echo", "hi") == Result("", f"on: {why}\n", why)
+
+
 async def test_those_that_can_be_started_run_though_others_cannot(tmp_path: Path) -> None:
     (tmp_path / "tool1").symlink_to("/bin/echo")
     async with here() as s:

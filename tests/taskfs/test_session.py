@@ -349,6 +349,14 @@ async def test_res_can_ask_for_a_kind_of_host() -> None:
         assert await w.ls(s) == sorted(["0", *SESSION_FILES])
 
 
+async def test_hosts_that_are_not_there_are_missed_where_there_are_none_at_all() -> None:
+    async with world() as w:
+        s = await w.clone()
+        why = await w.refusal("hosts host[1-2]\nres 1", f"{s}/ctl")
+        assert why == "no such host under /remote: host1 host2"
+        assert await w.ls(s) == SESSION_FILES
+
+
 @pytest.mark.parametrize(
     ("machine", "names"),
     [
