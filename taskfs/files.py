@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nsh import errors
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe
-from nsh.kern.dev import AWRITE, File, Text, access_needed
+from nsh.kern.dev import AWRITE, Device, File, Text, access_needed
 from nsh.p9.const import OTRUNC
 from nsh.p9.stat import Dir
 from taskfs import ctl
@@ -34,6 +34,12 @@ class SessionFile(File):
     def __init__(self, session: Session, name: str, perm: int) -> None:
         super().__init__(name, perm, uid=session.uid)
         self.session = session
+
+    def stat(self, dev: Device) -> Dir:
+        """What it is. Errors: `Enonexist` if the session was freed."""
+        if self.session.gone:
+            raise errors.Enonexist()
+        return super().stat(dev)
 
     def open(self, c: Chan, mode: int) -> Chan | None:
         self.session.alive()
