@@ -133,7 +133,7 @@ async def test_a_line_without_an_end_is_broken_and_everything_of_it_comes() -> N
         (["-n", "1", "false"], "1", f"on: {MACHINE}: exit: 1\n"),
         (["-n", "2", "sh", "-c", "test %r = 0 && exit 200; kill -9 $$"], "signal: 9",
          "on: task 1: signal: 9; task 0: exit: 200\n"),
-        (["-t", "0.2", "-n", "2", "sh", "-c", "test %r = 0 || exec sleep 100"], "timeout",
+        (["-t", "1.5", "-n", "2", "sh", "-c", "test %r = 0 || exec sleep 100"], "timeout",
          "on: task 1: timeout\n"),
         (["-n", "2", "/no such"], "not started",
          "on: tasks 0-1: /no such: exec failed: No such file or directory\n"),

@@ -180,7 +180,7 @@ async def test_a_host_that_was_stopped_goes_on_where_it_was(
         s = await w.team(3, f"exec {sys.executable} -c {quote(CALL)}")
         for rank in range(3):
             await first_line(w, f"{s}/{rank}/stdout")
-        monkeypatch.setattr(hosts, "PATIENCE", 0.3)
+        monkeypatch.setattr(hosts, "PATIENCE", 1.5)
         one.signal(signal.SIGSTOP)
         assert "Lost" in await w.cat(f"{s}/status")
         one.signal(signal.SIGCONT)

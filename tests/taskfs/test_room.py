@@ -70,7 +70,7 @@ async def test_status_and_output_of_neighbours_are_files_like_any_other() -> Non
     script = """
         echo hello from %r
         [ %r = 1 ] || exec cat
-        grep -c Execute ../0/status; head -n 1 ../0/stdout; wc -l <../status; stat -c %A,%s ../2/stdin
+        head -n 1 ../0/stdout; grep -c Execute ../0/status; wc -l <../status; stat -c %A,%s ../2/stdin
         dd if=/dev/zero bs=1000 count=3 status=none >../0/stdin; printf done >>../2/stdin
         cp ../status ../0/stdin && mv ../0 ../x 2>/dev/null; rm ../0/ctl 2>/dev/null; mkdir ../new 2>/dev/null
         ls ..; echo closein >../ctl
@@ -78,7 +78,7 @@ async def test_status_and_output_of_neighbours_are_files_like_any_other() -> Non
     async with world() as w:
         s = await w.team(3, "peers on", f"exec sh -c {quote(script)}")
         got = (await w.cat(f"{s}/1/stdout")).splitlines()
-        assert got[:5] == ["hello from 1", "1", "hello from 0", "3", "--w--w--w-,0"]
+        assert got[:5] == ["hello from 1", "hello from 0", "1", "3", "--w--w--w-,0"]
         assert got[5:] == ["0", "1", "2", *SESSION_FILES]
         assert await w.cat(f"{s}/2/stdout") == "hello from 2\ndone"
         zeros, _, text = (await w.cat(f"{s}/0/stdout")).removeprefix("hello from 0\n").partition("cmd/")
@@ -112,7 +112,7 @@ async def test_what_cannot_be_started_is_told_and_leaves_nothing(tmp_path: Path)
 
 async def test_a_task_in_a_room_is_like_any_other() -> None:
     async with world() as w:
-        s = await w.team(2, "peers on", "nice 7", "timeout 0.2", "exec sh -c 'nice; exec sleep 100'")
+        s = await w.team(2, "peers on", "nice 7", "timeout 1", "exec sh -c 'nice; exec sleep 100'")
         assert await w.cat(f"{s}/stdout") == "7\n7\n"
         assert (await w.cat(f"{s}/wait")).count("'timeout'") == 2
         await w.echo("timeout 0\nexec sh -c 'ulimit -n; exit 3'", f"{s}/ctl")
