@@ -27,6 +27,7 @@ from nsh.kern.chan import Chan, Maybe, settle
 from nsh.kern.dev import File, up
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import RFCFDG, RFNOTEG
+from nsh.kern.qidmap import QidMap
 from nsh.kern.stream import stream
 from nsh.kern.tree import Tree
 from nsh.p9.const import ORDWR
@@ -118,7 +119,7 @@ class Exchange:
 
         def show(device: int) -> Mounted:
             proc = self._leader.fork(RFNOTEG | RFCFDG)
-            made = mounted(proc, Tree(proc, root), device, TRUST)
+            made = mounted(proc, Tree(proc, root, QidMap()), device, TRUST)
             made.undo_at_end(driver.at_hangup(root, made.close))
             return made
 

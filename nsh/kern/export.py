@@ -22,6 +22,7 @@ from nsh import errors
 from nsh.kern.chan import Chan, Maybe, settle, soon
 from nsh.kern.namec import check_characters, check_element, create_in, cross, open_chan, step
 from nsh.kern.proc import Proc
+from nsh.kern.qidmap import QidMap
 from nsh.p9.const import QTDIR
 from nsh.p9.files import Soon
 from nsh.p9.stat import Dir, Qid
@@ -46,12 +47,13 @@ class Export:
     """The tree below ``root`` as ``proc`` sees it; implements `nsh.p9.server.Files`.
 
     All requests are made in the name of ``proc``: the user name that a client gives is not believed.
+    ``qids``: what makes qids unique, if not that of the system, which remembers every tree for ever.
     """
 
-    def __init__(self, proc: Proc, root: Chan) -> None:
+    def __init__(self, proc: Proc, root: Chan, qids: QidMap | None = None) -> None:
         self._proc = proc
         self._root = root
-        self._qids = proc.system.qids
+        self._qids = qids or proc.system.qids
         self._qid(root)  # the first tree that is exported keeps its own qids
 
     def _file(self, c: Chan) -> File:

@@ -12,6 +12,7 @@ import pytest
 from nsh.kern.namec import quote
 from nsh.p9.const import OWRITE
 from tests.ordinary import environment, ordinary, python
+from tests.taskfs import host
 from tests.taskfs.test_hosts import running, three_hosts
 from tests.taskfs.world import SESSION_FILES, world
 
@@ -64,6 +65,20 @@ async def test_a_ring_over_three_hosts(tmp_path: Path) -> None:
         assert await w.cat(f"{s}/stdout") == "".join(f"{r}: from {(r - 1) % 7}\n" for r in range(7))
         assert "fuse.nsh" not in mounts()
         await w.echo("release", f"{s}/ctl")
+
+
+async def test_a_host_remembers_nothing_of_the_sessions_that_it_has_shown() -> None:
+    async with world() as far, world() as w:
+        await host.mount(w.p, "far", await host.serve(far.p))
+        known = set()
+        for _ in range(3):
+            s = await w.team(1, "peers on", "exec ls ../0")
+            assert await w.cat(f"{s}/stdout") == "".join(f"{name}\n" for name in SESSION_FILES)
+            await w.echo("release", f"{s}/ctl")
+            await w.device.settled()
+            known.add(len(far.p.system.qids._trees))
+        assert len(known) == 1
+        await w.p.unmount(None, "/remote/far")
 
 
 async def test_status_and_output_of_neighbours_are_files_like_any_other() -> None:
