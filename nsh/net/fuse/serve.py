@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import mmap
 import os
 from collections.abc import Callable
 from errno import EAGAIN, ECONNABORTED, EINTR, EINVAL, ENODEV, ENOENT
@@ -48,7 +49,9 @@ class Mounted:
         self.where = place.path
         self._fd = fd
         self._place = place
-        self._buffer = bytearray(abi.BODY + abi.WRITE_IN.size + MAXWRITE)
+        # pages of its own: of a mount that is little used few are needed, and with the mount all go
+        size = abi.BODY + abi.WRITE_IN.size + MAXWRITE
+        self._buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._view = memoryview(self._buffer)
         self._gone = asyncio.Event()
         self._loop = asyncio.get_running_loop()
