@@ -123,6 +123,9 @@ async def test_what_cannot_be_started_is_told_and_leaves_nothing(tmp_path: Path)
         assert refused == "0-1: exec failed: /nowhere: No such file or directory"
         await w.echo(f"dir {tmp_path}\nexec true", f"{s}/ctl")
         assert (await w.cat(f"{s}/wait")).count("''") == 2
+        await w.echo("bind /usr /mnt", f"{s}/ns")
+        refused = await w.refusal("exec true", f"{s}/ctl")
+        assert refused == "0-1: exec failed: peers: not in a name space of ns"
 
 
 async def test_a_task_in_a_room_is_like_any_other() -> None:

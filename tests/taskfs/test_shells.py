@@ -129,6 +129,7 @@ REFUSED = {
     "res 1 * sparc": ("no host of kind * sparc: far2 far1", errno.ENODEV),
     "res 5000": ("too many resources: 5000, at most 4096 in a session", errno.EMFILE),
     "task 0 1 h nobody 7": ("nobody listens", errno.EIO),
+    "resting": ("not at rest", errno.EBUSY),
 }
 """Messages that are refused, why, and the number that Linux gets."""
 

@@ -32,6 +32,7 @@ _WORDS = (
     ("locked", errno.EBUSY),
     ("in use", errno.EBUSY),
     ("already", errno.EBUSY),
+    ("not at rest", errno.EBUSY),
     ("read only", errno.EROFS),
     ("read-only", errno.EROFS),
     ("not empty", errno.ENOTEMPTY),
