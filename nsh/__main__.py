@@ -58,6 +58,7 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def _shell(args: list[str]) -> int:
     """Run the shell; what should not happen is told in one line, with --debug in full."""
     gc.disable()  # nothing is thrown away until the shell is there; the session enables it again
+    _die_of_interrupts()
     from nsh.rc.options import Usage, parse
 
     try:
@@ -84,8 +85,6 @@ def _shell(args: list[str]) -> int:
         with asyncio.Runner(debug=options.debug, loop_factory=_fast_loop()) as runner:
             code = runner.run(session(options))
         return code if code >= 0 else _die(-code)
-    except KeyboardInterrupt:
-        return 130
     except Exception as e:
         if options.debug:
             raise
@@ -94,6 +93,14 @@ def _shell(args: list[str]) -> int:
     finally:
         _forget_output()
         gc.freeze()  # Python's last collection would take longer than all else that is left to do
+
+
+def _die_of_interrupts() -> None:
+    """Until the session is there, and has a handler of its own, there is nothing that Ctrl-C had to clean up."""
+    import signal
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _forget_output() -> None:

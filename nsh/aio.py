@@ -1,13 +1,15 @@
-"""asyncio as nsh(1) starts with it: without ssl, until somebody wants that.
+"""asyncio as nsh(1) starts with it: without what it wants only later, if ever.
 
-Of the time that it takes to import asyncio, an eighth is for the ssl module and the libraries behind it,
-which a shell uses for TLS only. asyncio does without it where Python was built without it: so that is what it
-is told at first. As soon as anybody imports ssl, asyncio gets it after all, and is as it would have been.
+Of the time that it takes to import asyncio, a quarter is for modules that it uses for TLS, or when somebody
+looks for a mistake. asyncio does without ssl where Python was built without it: so that is what it is told
+at first. As soon as anybody imports ssl, asyncio gets it after all, and is as it would have been. Of other
+modules it has a `_Later`, which loads them when something of them is asked for.
 """
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module, reload
 from importlib.machinery import PathFinder
 
 TYPE_CHECKING = False
@@ -17,17 +19,33 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+_LATER = ("inspect", "locale")
+"""Modules of which nothing is used while asyncio, or what that imports, is loaded."""
+
 
 def start() -> None:
     """Import asyncio. Where it, or ssl, has been imported already, there is nothing to be gained."""
     if "asyncio" in sys.modules or "ssl" in sys.modules:
         return
-    sys.modules["ssl"] = None  # type: ignore[assignment] # which means to import: there is no such module
+    stand_ins: dict[str, Any] = {name: _Later(name) for name in _LATER if name not in sys.modules}
+    stand_ins["ssl"] = None  # which means to import: there is no such module
+    sys.modules.update(stand_ins)
     try:
         import asyncio  # noqa: F401
     finally:
-        del sys.modules["ssl"]
+        for name, module in stand_ins.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
     sys.meta_path.insert(0, _Finder)
+
+
+class _Later(type(sys)):  # type: ignore[misc] # the type of modules, without the module that is called types
+    """Stands in for a module, and has what that has; it is loaded when it is first asked."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
 
 
 class _Finder:
@@ -55,10 +73,8 @@ class _Loader:
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        import importlib
-
         self._loader.exec_module(module)
         for name, user in list(sys.modules.items()):
             if name.startswith("asyncio.") and vars(user).get("ssl", self) is None:
                 vars(user)["ssl"] = module
-        importlib.reload(sys.modules["asyncio.sslproto"])  # has more that depends on it than the name
+        reload(sys.modules["asyncio.sslproto"])  # has more that depends on it than the name

@@ -58,14 +58,33 @@ def test_where_ssl_or_asyncio_is_there_already_nothing_is_changed() -> None:
     assert _python(code.format("ssl")) == _python(code.format("asyncio")) == "True False\n"
 
 
+def test_what_asyncio_asks_of_a_module_that_was_left_out_is_there() -> None:
+    code = """
+from nsh import aio
+aio.start()
+import asyncio, sys
+print("inspect" in sys.modules)
+async def main():
+    task = asyncio.create_task(asyncio.sleep(0))
+    task.add_done_callback(print)
+    print("cb=[print()]" in repr(task), "inspect" in sys.modules)
+    task.remove_done_callback(print)
+asyncio.run(main())
+import inspect
+print(type(inspect).__name__, inspect.unwrap(main) is main)
+"""
+    assert _python(code) == "False\nTrue True\nmodule True\n"
+
+
 def test_a_shell_starts_without_what_it_does_not_need() -> None:
     """Every name here was found to take a thousandth of a second or more."""
     code = "import sys, nsh.__main__ as m; m.main(['-c', '~ a a']); print(*sys.modules)"
     loaded = set(_python(code).split())
     assert loaded.isdisjoint(
         {
-            "_ssl", "argparse", "dataclasses", "difflib", "email", "hashlib", "importlib.metadata", "json",
-            "lark", "nsh.cmd.mount", "nsh.kern.native", "nsh.kern.recipe", "nsh.net.conn", "nsh.net.dial",
+            "_ssl", "argparse", "ast", "dataclasses", "difflib", "dis", "email", "getpass", "hashlib",
+            "importlib.metadata", "inspect", "json", "lark", "locale",
+            "nsh.cmd.mount", "nsh.kern.native", "nsh.kern.recipe", "nsh.net.conn", "nsh.net.dial",
             "nsh.nsfile", "nsh.rc.line", "nsh.rc.record", "nsh.replay", "pathlib", "pkgutil",
             "prompt_toolkit", "random", "ssl", "taskfs.session", "tempfile", "uuid",
         }

@@ -15,7 +15,6 @@ it back when the last reference is gone.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
@@ -40,14 +39,14 @@ CLOSED = -1
 
 async def settle(result: Maybe[T]) -> T:
     """The value of a device member's result, waited for only if it has to be."""
-    if type(result) is CoroutineType or inspect.isawaitable(result):
+    if type(result) is CoroutineType or isinstance(result, Awaitable):
         return cast(T, await result)
     return result
 
 
 def soon(result: Maybe[T]) -> T | Coroutine[Any, Any, T]:
     """The same, but what has to be waited for is always a coroutine."""
-    if type(result) is CoroutineType or not inspect.isawaitable(result):
+    if type(result) is CoroutineType or not isinstance(result, Awaitable):
         return cast(T, result)
     return settle(result)
 

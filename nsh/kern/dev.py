@@ -14,10 +14,9 @@ Members raise `nsh.errors.P9Error`, and must not block.
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nsh import errors
@@ -168,7 +167,7 @@ class Text(File):
     def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
         if offset == 0 or c.dirpos is None:
             made = self._make()
-            if inspect.isawaitable(made):
+            if isinstance(made, Awaitable):
                 return self._read_later(c, made, count, offset)
             c.dirpos = as_bytes(made)
         return _slice(c.dirpos, count, offset)
@@ -213,7 +212,7 @@ class Ctl(File):
 
     def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
         done = self._do(bytes(data).decode("utf-8", "surrogateescape"))
-        return self._written(done, len(data)) if inspect.isawaitable(done) else len(data)
+        return self._written(done, len(data)) if isinstance(done, Awaitable) else len(data)
 
     async def _written(self, done: Any, count: int) -> int:
         await done
@@ -412,7 +411,7 @@ class Device:
             qids.append(node.qid)
             for name in names[i + 1 :]:
                 step: Any = self._step(node, name)
-                node = await step if inspect.isawaitable(step) else step
+                node = await step if isinstance(step, Awaitable) else step
                 qids.append(node.qid)
         except OSError:
             if not qids:
@@ -432,7 +431,7 @@ class Device:
         node: File = c.aux
         self.check(node, mode)
         replaced = node.open(c, mode)
-        if inspect.isawaitable(replaced):
+        if isinstance(replaced, Awaitable):
             return self._opened_later(c, replaced, mode)
         c.mode = mode
         return replaced or c
@@ -460,18 +459,18 @@ class Device:
         return self._created(c, made, mode)
 
     def _created(self, c: Chan, made: Any, mode: int) -> Maybe[Chan]:
-        if inspect.isawaitable(made):
+        if isinstance(made, Awaitable):
             return self._created_later(c, made, mode)
         new = Chan(self, made.qid, c.path, made, c.instance)
         replaced = made.open(new, mode)
-        if inspect.isawaitable(replaced):
+        if isinstance(replaced, Awaitable):
             return self._opened_later(new, replaced, mode)
         new.mode = mode
         return replaced or new
 
     async def _created_later(self, c: Chan, made: Any, mode: int) -> Chan:
         result = self._created(c, await made, mode)
-        return await result if inspect.isawaitable(result) else result
+        return await result if isinstance(result, Awaitable) else result
 
     def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
         """At most ``count`` bytes at ``offset``; of a directory, whole packed stat entries."""

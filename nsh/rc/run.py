@@ -185,7 +185,9 @@ class Shell:
         self.line = node.line
         saved = await redirect(self, node.redirs) if node.redirs else None
         try:
-            args = await words.arguments(self, node.words)
+            args = words.plain(self, node.words)
+            if args is None:
+                args = await words.arguments(self, node.words)
             if not args:
                 raise RcError("empty argument list")
             if "x" in self.flags:

@@ -1,6 +1,6 @@
 """Words into lists of strings: variables, concatenation, subscripts, command output, file names.
 
-Most words need nothing but the tables of the shell, and are evaluated in one call (`_at_once`). Only what
+Most words need nothing but the tables of the shell, and are evaluated in one call (`plain`). Only what
 runs a command or reads a directory is a coroutine.
 
 Words are evaluated from the last to the first, as rc does it; that shows where commands in them have effects.
@@ -21,6 +21,18 @@ from nsh.rc.var import number
 
 if TYPE_CHECKING:
     from nsh.rc.run import Shell
+
+
+def plain(sh: Shell, nodes: Sequence[tree.Node]) -> list[str] | None:
+    """The words of a command, if nothing has to be waited for; else None, and `arguments` has them."""
+    values = []
+    for node in reversed(nodes):
+        words = _at_once(sh, node)
+        if words is None:
+            return None
+        values.append(words)
+    found = [word for words in reversed(values) for word in words]
+    return None if MARK in "".join(found) else found
 
 
 async def arguments(sh: Shell, nodes: Sequence[tree.Node]) -> list[str]:
@@ -50,6 +62,8 @@ async def strings(sh: Shell, node: tree.Node) -> list[str]:
 
 async def single(sh: Shell, node: tree.Node, what: str) -> str:
     """The one word that ``node`` must be. Errors: `RcError` with ``what``."""
+    if isinstance(node, tree.Word):
+        return node.text
     words = await strings(sh, node)
     if len(words) != 1:
         raise RcError(what)

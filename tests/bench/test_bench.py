@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as program
-from tests.bench import fuse, namespace, ninep, prompt, taskfs
+from tests.bench import fuse, namespace, ninep, prompt, shell, taskfs
 from tests.bench.table import Row, Target, heading, line, side_by_side
 
 
@@ -54,6 +54,31 @@ def test_a_prompt_is_measured() -> None:
     rows = list(prompt.bench(commands=10, rounds=1))
     assert [row.what for row in rows] == ["a prompt", "a prompt, 10 commands in the history"]
     assert all(row.figure > 0 and row.base > 0 for row in rows)
+
+
+@pytest.mark.requires("a terminal")
+def test_a_shell_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    xonsh = tmp_path / "xonsh"
+    xonsh.write_text("#!/bin/sh\n")
+    xonsh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    rows = [row for row in shell.bench(10, lines=100, turns=10, rounds=1) if isinstance(row, Row)]
+    assert [(row.what, row.yardstick) for row in rows] == [
+        ("nsh -c true", "python3 -c pass"),
+        ("nsh -c true", "xonsh --no-rc"),
+        ("a prompt", "import prompt_toolkit"),
+        ("a prompt, 10 commands in the history", "import prompt_toolkit"),
+        ("rc, parsed", "ast.parse, of Python"),
+        *((f"10 turns of {what}", "a tree walk") for what in shell.LOOPS),
+    ]
+    assert all(row.figure > 0 and row.base > 0 for row in rows)
+
+
+@pytest.mark.requires("a terminal")
+def test_a_shell_is_measured_without_xonsh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "true").symlink_to("/bin/true")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "not here: xonsh" in list(shell.bench(1, lines=1, turns=1, rounds=1))
 
 
 def test_without_a_c_compiler_the_load_cannot_be_made(
@@ -114,4 +139,4 @@ def test_a_missed_target_is_the_exit_status(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_bench_that_is_not_there_is_named_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["nonsense"]) == program.main([]) == 2
-    assert "usage: scripts/bench 9p|fuse|namespace|prompt|taskfs" in capsys.readouterr().err
+    assert "usage: scripts/bench 9p|fuse|namespace|prompt|shell|taskfs" in capsys.readouterr().err

@@ -143,6 +143,17 @@ def test_a_shell_that_is_killed_has_failed(how: str) -> None:
     assert nsh("-c", f"{how}; echo not reached") == ("", "", 1)
 
 
+def test_an_interrupt_that_comes_before_the_shell_is_there_ends_it_without_a_word() -> None:
+    code = """
+import os, signal
+from nsh import __main__, aio
+aio.start = lambda: os.kill(os.getpid(), signal.SIGINT)
+__main__.main(["-c", "echo not reached"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 def test_a_signal_runs_its_function_and_the_script_goes_on() -> None:
     text = "fn sighup { echo hup }; fn sigint {}; kill -HUP $pid; true; kill -INT $pid; true; echo end"
     assert nsh("-c", text) == ("hup\nend\n", "", 0)
