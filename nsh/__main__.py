@@ -96,7 +96,7 @@ def _shell(args: list[str]) -> int:
 
 
 def _die_of_interrupts() -> None:
-    """Until the session is there, and has a handler of its own, there is nothing that Ctrl-C had to clean up."""
+    """Until the session is there, and has a handler of its own, there is nothing to clean up."""
     import signal
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

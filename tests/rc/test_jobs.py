@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nsh.rc.job import STOPPED
-from tests.rc.screen import NSH, Terminal
+from tests.rc.screen import NSH, PROMPT, Terminal
 
 pytestmark = pytest.mark.requires("a terminal")
 
@@ -304,6 +304,23 @@ def test_jobs_are_told_by_number_name_and_process(terminal: Terminal) -> None:
         "fg %7: no such job",
         "bg %: no such job",
     ]
+
+
+def test_tab_completes_a_job(terminal: Terminal) -> None:
+    terminal.command("sleep 1001 & env sleep 1002 &")
+    terminal.prompt()
+    terminal.type("kill %env\t")
+    terminal.see(f"{PROMPT} kill %2")
+    terminal.type("\r")
+    terminal.command("wait %2")
+    assert terminal.output("jobs") == ["[1]+ running   sleep 1001"]
+    terminal.prompt()
+    terminal.type("fg %\t")
+    terminal.see(f"{PROMPT} fg %1")
+    terminal.type("\r")
+    terminal.see("sleep 1001")
+    terminal.key(INTERRUPT)
+    assert terminal.output("jobs") == []
 
 
 def test_the_status_of_a_job_is_that_of_fg(terminal: Terminal) -> None:

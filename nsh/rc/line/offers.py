@@ -27,6 +27,7 @@ _SOURCES: dict[str, Callable[[Sources, str], Awaitable[list[Offer]]]] = {
     **dict.fromkeys(("address", "server"), Sources.addresses),
     **dict.fromkeys(("pid", "apid"), Sources.pids),
     **dict.fromkeys(("host", "hosts"), Sources.hosts),
+    "job": Sources.jobs,
     "names": Sources.whatever_has_a_name,
     "session": Sources.sessions,
     "signal": Sources.signals,

@@ -161,6 +161,14 @@ class Sources:
             p = p.parent
         return offers(typed, {str(pid): _short(" ".join(other.args)) for pid, other in procs.items()})
 
+    async def jobs(self, typed: str) -> list[Offer]:
+        """Jobs, by their numbers or by what their commands are."""
+        jobs = [job for job in self._shell.jobs if job.number]
+        found = [job for job in jobs if f"%{job.number}".startswith(typed)]
+        if not found:
+            found = best(typed.removeprefix("%"), jobs, lambda job: job.text)
+        return [Offer(name := f"%{job.number}", name, _short(f"{job.state}: {job.text}")) for job in found]
+
     async def hosts(self, typed: str) -> list[Offer]:
         """The hosts on which taskfs can run something."""
         return offers(typed, dict.fromkeys(await self.host_names(), ""))

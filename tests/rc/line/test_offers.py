@@ -245,6 +245,22 @@ async def test_processes_where_a_command_wants_one() -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_jobs_by_number_and_by_their_commands() -> None:
+    async with completing() as c:
+        await c.run("sleep 1000 & cat /env/home >/dev/null & while() sleep 1001 &")
+        assert not [text for text in await c.offers("wait ") if "%" in text]  # without job control
+        for number, job in enumerate(c.world.shell.jobs, 1):
+            job.number = number
+        for text in ("fg ", "bg %1 ", "bg ", "kill ", "kill -9 ", "wait "):
+            found = [offer for offer in await c.offers(text) if "%" in offer]
+            assert found[-3:] == [text + "%1", text + "%2", text + "%3"]
+        assert await c.offers("fg %2") == ["fg %2"]
+        assert await c.offers("fg %sl") == await c.offers("fg sl") == ["fg %1"]
+        assert await c.offers("kill -9 1001") == ["kill -9 %3"]
+        assert await c.offers("fg %x") == await c.offers("cat %1") == []
+        assert (await c.about("fg %1"))["%1"] == "running: sleep 1000"
+
+
 async def test_hosts_and_sessions_of_taskfs() -> None:
     async with completing() as c:
         await c.run("bind '#T' /remote/gpu1; PATH=(); path=/bin")
