@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -72,13 +73,29 @@ class Plain:
         self._front = front
         self._say = say
         self._lines = Lines(sh.proc)
+        self._reading: asyncio.Task[str] | None = None
 
     async def line(self, inside: bool) -> str:
-        """A line of a command with its newline; '' at the end. Errors: those of reading."""
+        """A line of a command with its newline; '' at the end. Raises KeyboardInterrupt; those of reading."""
         sh = self._shell
         asked = None if inside else await printed(sh, "prompt", self._front)
         await self._say(asked or text(sh, inside))
-        return await self._lines.next()
+        self._reading = reading = asyncio.ensure_future(self._lines.next())
+        try:
+            return await reading
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if me is not None and me.cancelling():
+                raise
+        finally:
+            self._reading = None
+        await self._say("\n")
+        raise KeyboardInterrupt
+
+    def interrupt(self) -> None:
+        """A key has been typed for which the terminal has thrown away what stood in the line."""
+        if self._reading is not None:
+            self._reading.cancel()
 
     async def close(self) -> None:
         """No more is read."""

@@ -78,7 +78,11 @@ class Recorder:
         async def line(inside: bool) -> str:
             if not inside:
                 await self._over()
-            text = await read(inside)
+            try:
+                text = await read(inside)
+            except KeyboardInterrupt:  # what there is of the command is given up
+                self._typed.clear()
+                raise
             self._typed.append(text)
             return text
 

@@ -247,6 +247,8 @@ class Session:
         record = self._recorder()
         prompt = self._prompt(record)
         read = record.heard(prompt.line) if record is not None else prompt.line
+        if isinstance(prompt, Plain):
+            self.signals.prompting = prompt.interrupt
         parser = Parser(file="stdin")
         try:
             while True:
@@ -259,6 +261,8 @@ class Session:
                     await sh.syntax_error(e)
                 except KeyboardInterrupt:
                     parser = Parser(file="stdin")
+                    sh.status = "interrupted"
+                    await self._in_front(sh.run_notes())
                 else:
                     if nodes:
                         await self._typed(nodes)

@@ -18,6 +18,8 @@ from nsh.kern.dev import up
 from nsh.kern.noteg import INTERRUPT, QUIT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nsh.rc.run import Shell
     from nsh.rc.source import Read
 
@@ -40,11 +42,13 @@ _ENDING = (signal.SIGHUP, signal.SIGTERM, signal.SIGALRM)
 class Signals:
     """What the signals of this program mean for its main shell.
 
-    ``ended_by``: the one that has ended the shell, or 0.
+    ``ended_by``: the one that has ended the shell, or 0; ``prompting``: is called for a key that interrupts
+    while the shell itself reads from the terminal.
     """
 
     def __init__(self, sh: Shell) -> None:
         self.ended_by = 0
+        self.prompting: Callable[[], None] = lambda: None
         self._shell = sh
         self._loop = asyncio.get_running_loop()
         self._reading = False
@@ -124,6 +128,8 @@ class Signals:
         if sh.interactive:
             if front is not None:
                 front.interrupt(_KEYS[signal.Signals(number)], told)
+            else:
+                self.prompting()
         elif not (function and self._reading):
             self.ended_by = 0 if function else number
             self._group.interrupt(_KEYS[signal.Signals(number)])

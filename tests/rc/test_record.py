@@ -121,11 +121,11 @@ def test_a_file_that_cannot_be_written_ends_the_session() -> None:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], Terminal]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
     started = []
 
-    def start() -> Terminal:
-        started.append(Terminal(tmp_path, [*NSH, "--record", FILE]))
+    def start(term: str = "xterm") -> Terminal:
+        started.append(Terminal(tmp_path, ["env", f"TERM={term}", *NSH, "--record", FILE]))
         return started[-1]
 
     yield start
@@ -135,7 +135,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Terminal]]:
 
 @pytest.mark.requires("a terminal")
 @pytest.mark.limit(60)
-def test_what_is_typed_at_a_terminal_is_shown_and_written_down(start: Callable[[], Terminal]) -> None:
+def test_what_is_typed_at_a_terminal_is_shown_and_written_down(start: Callable[..., Terminal]) -> None:
     t = start()
     assert t.output("sh -c 'test -t 1 || echo no terminal'") == ["no terminal"]
     assert t.output("echo one; cd nosuch; echo -n two; sh -c 'echo three >&2'") == [
@@ -158,6 +158,20 @@ def test_what_is_typed_at_a_terminal_is_shown_and_written_down(start: Callable[[
     assert "\n# ; sleep 100\n" in written
     assert written.endswith("\n; for(i in 1 2){echo turn $i}\nturn 1\nturn 2\n")
     assert replayed()[-1] == "5 commands, 0 differ"
+
+
+@pytest.mark.requires("a terminal")
+def test_a_command_that_is_given_up_is_not_written_down(start: Callable[..., Terminal]) -> None:
+    t = start("dumb")
+    t.command("for(i in 1 2) {")
+    t.until("more>")
+    t.key("\x03")
+    t.command("echo here")
+    t.see("here")
+    t.prompt()
+    t.type("\x04")
+    assert t.end() == 0
+    assert Path(FILE).read_text().endswith("\n; echo here\nhere\n")
 
 
 # --- one line ----------------------------------------------------------------------------------

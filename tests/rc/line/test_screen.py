@@ -421,6 +421,38 @@ def test_dumb_terminals_get_plain_lines(start: Start) -> None:
     assert b"\x1b" not in t.raw
 
 
+@pytest.mark.parametrize("key", ["\x03", "\x1c"], ids=["Ctrl-C", "Ctrl-backslash"])
+def test_a_key_gives_a_plain_line_up_and_the_shell_asks_anew(start: Start, key: str) -> None:
+    t = start(TERM="dumb", prompt="ready> \1more> ")
+    t.until("ready>")
+    t.type("echo given_up")
+    t.until("ready> echo given_up")
+    t.type(key)
+    t.until("\nready>")
+    t.type("x=$status; echo s^et" + ENTER)
+    t.until("\nset\nready>")
+    t.type("{ echo given_up" + ENTER)
+    t.until("\nmore>")
+    t.type(key)
+    t.until(lambda: t.lines[-1] == "ready>")
+    t.type("echo $x still^here" + ENTER)
+    t.until("\ninterrupted stillhere\nready>")
+    assert "\ngiven_up" not in t.screen
+    t.type("exit 4" + ENTER)
+    assert t.end() == 4
+
+
+def test_the_function_of_a_signal_is_run_at_a_plain_prompt(start: Start) -> None:
+    t = start(TERM="dumb")
+    t.until("% ")
+    t.type("fn sigint { echo no^ted $status }" + ENTER)
+    t.until("}\n% ")
+    t.type("echo x\x03")
+    t.until("\nnoted interrupted\n% ")
+    t.type("echo still^here" + ENTER)
+    t.until("\nstillhere\n% ")
+
+
 def test_plain_lines_where_prompt_toolkit_is_missing(start: Start, home: Path) -> None:
     missing = "raise ModuleNotFoundError('no such module', name='prompt_toolkit')\n"
     (home / "prompt_toolkit.py").write_text(missing)
