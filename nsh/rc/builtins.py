@@ -194,7 +194,7 @@ async def wait(sh: Shell, args: list[str]) -> str | None:
     from nsh.rc.run import exit_code
 
     if len(args) > 2:
-        raise RcError("Usage: wait [pid]")
+        raise RcError("Usage: wait [pid|%job]")
     found = sh.jobs.find(args[1]) if len(args) == 2 else None
     if found is None and args[1:] and args[1].startswith("%"):
         await sh.print_error(f"wait {args[1]}: no such job")
@@ -224,9 +224,11 @@ async def jobs(sh: Shell, args: list[str]) -> str:
 
 async def fg(sh: Shell, args: list[str]) -> str:
     """fg [job]: have a job in front until it ends or is stopped; its status is the status."""
-    job = await _chosen(sh, args[:2])
-    if len(args) > 2 or isinstance(job, str):
-        return await _usage(sh, args, "[%job]") if len(args) > 2 else str(job)
+    if len(args) > 2:
+        return await _usage(sh, args, "[%job]")
+    job = await _chosen(sh, args)
+    if isinstance(job, str):
+        return job
     await sh.proc.print(f"{job.text}\n", 2)
     status = await sh.jobs.run(job)
     if status == "stopped":

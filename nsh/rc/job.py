@@ -162,10 +162,9 @@ class Jobs:
             return self._recent[-1] if self._recent else None
         if name == "-":
             return self._recent[-2] if len(self._recent) > 1 else None
-        for job in reversed(self._recent):
-            if (name.isdecimal() and job.number == int(name[:9])) or job.text.startswith(name):
-                return job
-        return None
+        if name.isdecimal():
+            return next((job for job in self._recent if job.number == int(name[:9])), None)
+        return next((job for job in reversed(self._recent) if job.text.startswith(name)), None)
 
     def process(self, word: str) -> Proc | None:
         """The process that carries out the job ``%...``, if it runs."""

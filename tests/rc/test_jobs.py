@@ -323,6 +323,37 @@ def test_tab_completes_a_job(terminal: Terminal) -> None:
     assert terminal.output("jobs") == []
 
 
+def test_digits_are_the_number_of_a_job_and_no_name(terminal: Terminal) -> None:
+    terminal.command("fn 2nd {sleep 1003}")
+    terminal.command("sleep 1001 & sleep 1002 & 2nd &")
+    assert terminal.output("kill %2; wait %2; jobs") == [
+        "[1]  running   sleep 1001",
+        "[3]+ running   2nd",
+    ]
+    assert terminal.output("kill %2; kill %2n; wait %2n; jobs") == [
+        "kill: cannot find %2",
+        "[1]+ running   sleep 1001",
+    ]
+
+
+def test_a_line_that_is_given_up_leaves_its_status(terminal: Terminal) -> None:
+    terminal.command("~ a a")
+    terminal.prompt()
+    terminal.type(f"echo x{INTERRUPT}")
+    assert terminal.output("echo $status") == ["interrupted"]
+
+
+def test_the_function_of_a_signal_ends_one_command_and_the_line_goes_on(terminal: Terminal) -> None:
+    terminal.command("fn sigint {echo noted}")
+    terminal.command("fn f {sh -c 'echo on; exec sleep 1000'}; f; echo $status; f; echo e^nd")
+    terminal.see("on")
+    terminal.key(INTERRUPT)
+    terminal.see("interrupted")
+    terminal.until(lambda: terminal.lines.count("on") == 2)
+    terminal.key(INTERRUPT)
+    terminal.see("end")
+
+
 def test_the_status_of_a_job_is_that_of_fg(terminal: Terminal) -> None:
     terminal.command("sh -c 'read x; exit 3' &")
     terminal.see(r"\[1\]\+ stopped \(tty input\) sh .*")
