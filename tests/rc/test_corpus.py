@@ -1,7 +1,7 @@
 """The recorded behaviour of plan9port's rc: every case is run through nsh and compared, but for a few.
 
-Compared are standard output, the exit code, and whether something is said on standard error. `OTHERWISE` and
-`OTHERWISE_SILENT` name the cases in which nsh decides otherwise, and why.
+Compared are standard output, the exit code, and whether something is said on standard error. Where nsh
+decides otherwise, and why, is in `tests.rc.overruled`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.rc.overruled import AS_RECORDED, OVERRULED
+
 CORPUS = Path(__file__).parent.parent / "corpus" / "rc" / "cases"
-
-OTHERWISE = {
-    "029-caret-null-list": "a null list in a concatenation ends the command, not the script",
-    "120-redirect-missing-file": "a redirection that cannot be made ends the command, not the script",
-    "141-heredoc-in-block": "a here document is read at the next newline, as in 9front",
-    "142-heredoc-in-function": "a here document is read at the next newline, as in 9front",
-}
-
-OTHERWISE_SILENT = {
-    "179-builtin-error-output": "messages of builtins obey redirections",
-    "212-status-values": "as 179",
-}
-"""Where nothing is on standard error, and rc has something there. The words themselves are nsh's own."""
 
 CASES: list[dict[str, Any]] = json.loads((CORPUS / "manifest.json").read_text())
 
@@ -62,9 +51,7 @@ def test_recorded_case(case: dict[str, Any], shell: str, tmp_path: Path) -> None
         argv, cwd=tmp_path, env=environ, input=text if case["mode"] == "stdin" else b"", capture_output=True
     )
     same = (done.stdout, done.returncode) == (_recorded(name, ".out"), case["exit"])
-    if name in OTHERWISE:
-        assert not same, "this case may be taken out of OTHERWISE"
-        return
-    assert same, (done.stdout, done.stderr, done.returncode)
-    complained = bool(_recorded(name, ".err")) and name not in OTHERWISE_SILENT
-    assert bool(done.stderr) == complained, done.stderr
+    otherwise = OVERRULED.get(name, AS_RECORDED)
+    assert same != otherwise.output, (done.stdout, done.stderr, done.returncode)
+    if same:  # the words themselves are nsh's own
+        assert bool(done.stderr) == (bool(_recorded(name, ".err")) and not otherwise.silent), done.stderr

@@ -14,18 +14,12 @@ from nsh.rc import parse, tree
 from nsh.rc.unparse import unparse
 
 from .dump import dump
+from .overruled import OVERRULED
 from .strategies import lines
 
 CASES = Path(__file__).parents[1] / "corpus" / "rc" / "cases"
 
-# Where the recorded trees are not ours, and why. Scripts with a syntax error are not listed: there plan9port
-# prints the half of the line that it has read, and its own words.
-EXCEPTIONS = {
-    "068-switch-empty-last-case": "the missing case is found by the parser, not after it",
-    "079-if-not-misplaced": "the missing if is found by the parser, not after it",
-    "141-heredoc-in-block": "plan9port reads the text only after the block, which its manual calls a bug",
-    "142-heredoc-in-function": "as 141",
-}
+EXCEPTIONS = [name for name, otherwise in OVERRULED.items() if otherwise.tree]
 
 
 def _read(path: Path) -> str:
@@ -57,7 +51,8 @@ def test_trees_are_those_that_plan9port_prints(name: str) -> None:
     if "ERROR" not in recorded:
         assert ours == recorded
         return
-    # What was read before the line with the mistake is the same, and the mistake is one for both.
+    # What was read before the line with the mistake is the same, and the mistake is one for both. Of that
+    # line plan9port prints the half that it has read, and its own words.
     before, _, _ = recorded.partition("ERROR")
     whole = ours.removesuffix("ERROR\n")
     assert whole != ours
@@ -65,7 +60,7 @@ def test_trees_are_those_that_plan9port_prints(name: str) -> None:
     assert before[len(whole) :].count("\n") <= 1
 
 
-@pytest.mark.parametrize("name", sorted(EXCEPTIONS))
+@pytest.mark.parametrize("name", EXCEPTIONS)
 def test_the_exceptions_are_needed(name: str) -> None:
     assert "\n".join(_dumped(_read(CASES / f"{name}.rc"))) + "\n" != _read(CASES / f"{name}.parse")
 
