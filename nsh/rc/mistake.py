@@ -113,7 +113,7 @@ def _hint(lexer: Lexer, token: Token, wants: Wants) -> str:
 
 def _next(word: str, type: str, wants: Wants) -> str:
     """The hint for what would begin a command of its own, or a redirection of one."""
-    if type in ("ARROW", "DUP", "HERE"):
+    if type in ("ARROW", "DUP", "HERE") and wants("_SEMI"):
         return "braces around the command let it be redirected"
     if not wants("WORD") and wants("_SEMI") and (type in ("WORD", "QUOTED", "DOLLAR") or word in KEYWORDS):
         return "a command begins on a new line or after a ;"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nsh.kern.proc import Proc
     from nsh.rc.run import Shell
 
-VARIABLE = r"""\$(?:\$|([^\x00-\x20!"\#$%&'()+,\-./:;<=>?@\[\\\]^`{|}~\x7f]+)\^?)?"""
+VARIABLE = r"""\$(?:\$|([^\x00-\x20!"\#$%&'()+,\-./:;<=>?@\[\\\]^`{|}~\x7f]*)\^?)"""
 
 
 class Saved:

@@ -96,7 +96,7 @@ _HERE = [
     "cat <<EOF", "tr a-z A-Z <<EOF", "cat <<'EOF'", "cat <<EOF | sed s/a/b/", "cat <<EOF; st",
     "{cat} <<EOF", "cat >out <<EOF", "x=`{cat} <<EOF",
 ]  # fmt: skip
-_TEXT = "$x $n-$z^a $$ $1 'q' `{a} $*.\n EOF\nEOF\n"
+_TEXT = "$x $n-$z^a $$ $^b $1 'q' `{a} $*.\n EOF\nEOF\n"
 
 
 class _Maker:

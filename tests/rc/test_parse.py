@@ -236,6 +236,7 @@ def test_a_report_points_at_the_place_and_says_what_to_do(text: str, report: str
         ("x=(a\nb)", "a list stands on one line; a \\ at its end goes on with it"),
         ("a^\nb", "the ^ joins two words of one line"),
         ("~ a b >f", "braces around the command let it be redirected"),
+        ("a > >f", ""),
         ("a )", "nothing was opened that it could close; quote it to use it in a word"),
         ("(a })", "a ( before it is still open"),
         ("{a )", "a { before it is still open"),

@@ -92,6 +92,10 @@ async def test_environment_files_show_variables() -> None:
     assert await out("x=(a b)\ntr '\\0' ' ' </env/x\n") == "a b"
 
 
+async def test_a_dollar_without_a_name_vanishes_in_a_here_document_and_so_does_a_caret_after_it() -> None:
+    assert await out("x=(1 2)\ncat <<E\n[$][$^][$x^a][$$x^][$^^]\nE\n") == "[][][1 2a][$x^][^]\n"
+
+
 async def test_a_file_that_is_not_on_the_host_can_be_a_descriptor_of_a_host_program() -> None:
     assert await out("memfs /n/m; tr a-z A-Z >/n/m/f <<EOF\nsome\nEOF\ncat /n/m/f; tr A-Z a-z </n/m/f\n") == (
         "SOME\nsome\n"
