@@ -63,6 +63,7 @@ class Job(Noteg):
         self.told = "running"
         self.changed: Callable[[], None] = lambda: None
         self._halted: asyncio.Future[None] | None = None
+        self._begun: asyncio.Future[None] | None = None
 
     @property
     def text(self) -> str:
@@ -109,6 +110,18 @@ class Job(Noteg):
                 self.task.cancel(*e.args[:1])
                 await asyncio.wait([self.task])
                 raise
+
+    def add(self, pid: int, place: int | None) -> None:
+        super().add(pid, place)
+        if self._begun is not None and not self._begun.done():
+            self._begun.set_result(None)
+
+    async def released(self, alone: Callable[[], bool]) -> None:
+        """Wait until it has ended, or until, with a program that it has begun, it may be left ``alone``."""
+        assert self.task is not None
+        while not (self.task.done() or alone()):
+            self._begun = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self.task, self._begun], return_when=asyncio.FIRST_COMPLETED)
 
     def line(self, mark: str = " ") -> str:
         """It as `jobs` shows it."""

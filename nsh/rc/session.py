@@ -13,6 +13,7 @@ import gc
 import os
 import signal
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nsh import xdg
@@ -27,6 +28,7 @@ from nsh.kern.namec import Access, namec
 from nsh.kern.noteg import SIGNALS, in_front
 from nsh.kern.proc import Proc, current
 from nsh.p9.const import ORDWR, OREAD
+from nsh.rc.builtins import BUILTINS
 from nsh.rc.fault import Exit, RcError
 from nsh.rc.job import STOPPED, Job
 from nsh.rc.options import Options
@@ -164,6 +166,16 @@ class Session:
         return exit_number(status)
 
     async def _whole(self) -> str:
+        """Everything until the program ends."""
+        try:
+            status = await self._all_commands()
+            if not self.shell.interactive:
+                await self._outlived()
+            return status
+        finally:
+            self._before = asyncio.all_tasks()
+
+    async def _all_commands(self) -> str:
         """Everything until the shell ends, sigexit included."""
         sh = self.shell
         try:
@@ -184,9 +196,25 @@ class Session:
         except RcError as e:
             await sh.complain(str(e))
             sh.status = "error"
-        finally:
-            self._before = asyncio.all_tasks()
         return sh.status
+
+    async def _outlived(self) -> None:
+        """Wait for what a script has left in the background.
+
+        In rc that is processes of their own, which go on when the script has ended. Here all but the programs
+        of the host would end with us.
+        """
+        for job in self.shell.jobs:
+            await job.released(partial(self._is_program, job))
+
+    def _is_program(self, job: Job) -> bool:
+        """Is it a program of the host that runs, and nothing else?"""
+        from nsh.rc import tree
+
+        command = job.nodes[0]
+        word = command.words[0] if isinstance(command, tree.Simple) else None
+        name = word.text if isinstance(word, tree.Word) else ""
+        return bool(name and job.programs and name not in self.shell.var.functions and name not in BUILTINS)
 
     async def _enter(self, commands: list[nsfile.Command]) -> None:
         """Make the name space, and stand where the host's program stands if nothing else was asked for."""

@@ -159,11 +159,16 @@ def test_a_signal_runs_its_function_and_the_script_goes_on() -> None:
     assert nsh("-c", text) == ("hup\nend\n", "", 0)
 
 
-def test_host_programs_in_the_background_go_on_and_commands_of_nsh_do_not(tmp_path: Path) -> None:
-    background = "sh -c 'echo $$ >pid; exec sleep 1000' >/dev/null >[2=1] & sleep 1000 &"
+def test_host_programs_in_the_background_go_on(tmp_path: Path) -> None:
+    background = "sh -c 'echo $$ >pid; exec sleep 1000' >/dev/null >[2=1] &"
     out, err, code = nsh("-c", f"mkfifo pid; {background} cat pid", cwd=tmp_path)
     assert (err, code) == ("", 0)
     os.kill(int(out), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("later", ["{sleep 0.3; echo b}", "fn f {env sleep 0.3; echo b}; f", "{cat; echo b}"])
+def test_a_script_ends_when_its_other_commands_in_the_background_have(later: str) -> None:
+    assert nsh("-c", f"fn sigexit {{ echo a }}; {later} & exit 3") == ("a\nb\n", "", 3)
 
 
 def test_the_environment_comes_in_and_functions_do_too(monkeypatch: pytest.MonkeyPatch) -> None:
