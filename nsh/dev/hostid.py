@@ -40,8 +40,10 @@ _LONG_TICK = 2 * 10**9 + _TICK
 _GOLDEN = 0x9E3779B97F4A7C15
 _M64 = (1 << 64) - 1
 
-_REUSING = frozenset(("ext2", "ext3", "ext4", "f2fs", "xfs"))
-"""File systems that soon use an inode number again, and keep a time of birth that never changes."""
+_REUSING = frozenset(("ext2", "ext3", "ext4", "f2fs", "xfs", ""))
+"""File systems that soon use an inode number again, and keep a time of birth that never changes; and the one
+that we know nothing of, as is the root of who was put there by chroot(2).
+"""
 _FORGETFUL = ("exfat", "fuse", "msdos", "proc", "vfat")
 """How the names of file systems begin that may give a file another number when they have forgotten it."""
 
