@@ -57,7 +57,7 @@ class Sentry:
         keys = set(self._told())
         with contextlib.suppress(OSError), open(f"/proc/{self.pgid}/status") as status:
             pending = next(int(line.split()[1], 16) for line in status if line.startswith("ShdPnd:"))
-            unnoticed = [number for number in KEYS if pending >> (number - 1) & 1]
+            unnoticed = [key for key in KEYS if pending >> (key - 1) & 1 and key not in self._known]
             self._known += unnoticed
             keys.update(unnoticed)
         return keys
