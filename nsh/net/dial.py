@@ -191,6 +191,8 @@ class Listener:
 
     def close(self) -> None:
         """Announce no more; connections that were accepted stay."""
+        # else asyncio does, a turn after who waits here was cancelled, with a number that others may have
+        asyncio.get_running_loop().remove_reader(self._sock)
         self._sock.close()
         self._cleanup()
 

@@ -22,6 +22,7 @@ def test_the_name_space_is_measured_beside_a_smaller_one() -> None:
     assert all(row.figure > 0 and row.base > 0 for row in rows)
 
 
+@pytest.mark.requires("cc")
 def test_9p_is_measured_beside_ready_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     found = list(ninep.bench(seconds=0.02, rounds=1, entries=20, size=1 << 20))

@@ -289,3 +289,21 @@ async def test_all_connections_end_with_the_first_process() -> None:
     assert await read(here) == b""
     there.close()
     here.close()
+
+
+async def test_who_takes_the_number_of_a_closed_listener_is_heard() -> None:
+    p = await world()
+    listener = await announce(p.system, "tcp!127.0.0.1!0")
+    waiting = asyncio.create_task(listener.take())
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    listener.close()
+    ours, theirs = socket.socketpair()  # the first has the lowest number that is free: the listener's
+    ready = asyncio.Event()
+    asyncio.get_running_loop().add_reader(ours, ready.set)
+    await asyncio.wait([waiting])
+    theirs.send(b"x")
+    await ready.wait()
+    asyncio.get_running_loop().remove_reader(ours)
+    ours.close()
+    theirs.close()

@@ -108,6 +108,7 @@ def test_a_process_rests_while_its_children_do() -> None:
     assert not at_rest([shell.pid])  # there is none
 
 
+@pytest.mark.requires("ps", "pkill")
 @pytest.mark.parametrize("command", ["sleep 9", "sleep 9 | cat", "timeout 9 cat", "yes >/dev/null"])
 def test_what_goes_on_by_itself_does_not_rest(command: str) -> None:
     with subprocess.Popen(["setsid", "sh", "-c", f"{command}; :"], stdin=subprocess.PIPE) as shell:
