@@ -33,8 +33,12 @@ PATHMAX = 64
 """Bytes of a directory's name with which the sockets in it can still be named (unix(7))."""
 RLIMIT_LOCKS = 10
 """The limit that is the mark of a task, see `taskfs.keeper`."""
-_MESSAGE = 4096
+_MESSAGE = 1 << 16
 """More bytes than a message has."""
+_SHORT = 4096
+"""Bytes of a job that are part of a message; a longer one goes in a file."""
+_TOGETHER = 8
+"""The most that is asked in one message, which can have some 250 descriptors."""
 
 
 class Job(NamedTuple):
@@ -96,19 +100,22 @@ class Guard:
 
         Errors: `NoDirectory`, OSError. Cancelled: it is ended, and `Watcher.gone` is called then.
         """
-        spaces: list[int] = []
+        fds = list(job.files.values())
         try:
             helper = self._have_helper()
-            spaces += map(os.dup, job.spaces)
-            file = _memorized(job)
+            fds += map(os.dup, job.spaces)
+            packed = _packed(job)
+            if len(packed) > _SHORT:
+                fds.insert(0, _file(packed))
+                packed = b""
         except BaseException:
-            for fd in (*job.files.values(), *spaces):
+            for fd in fds:
                 os.close(fd)
             raise
         self._last = number = watcher.number = self._last + 1
         self._watchers[number] = watcher
         starting = self._starting[number] = asyncio.get_running_loop().create_future()
-        helper.send(("start", number), [file, *job.files.values(), *spaces])
+        helper.ask(("start", number, len(fds), packed), fds)
         try:
             await starting
         except asyncio.CancelledError:
@@ -138,7 +145,8 @@ class Guard:
         return self._helper
 
     def _tell_directory(self, helper: Helper) -> None:
-        helper.send(("directory", os.fsencode(self._directory)), [])
+        helper.ask(("directory", os.fsencode(self._directory)))
+        helper.flush()
 
     def signal(self, number: int, which: int) -> None:
         """Send a signal to the process group of a task, as long as its process runs."""
@@ -150,7 +158,7 @@ class Guard:
 
     def _ask(self, *message: str | float) -> None:
         if self._helper is not None:
-            self._helper.send(message, [])
+            self._helper.ask(message)
 
     def at_rest(self, watcher: Watcher) -> bool:
         """Does all that came of a task that runs wait for its input? See `rest`."""
@@ -242,14 +250,18 @@ class Guard:
         self._leave()
 
 
-def _memorized(job: Job) -> int:
-    """A file with what the keeper is to do. Errors: OSError."""
+def _packed(job: Job) -> bytes:
+    """What the keeper is to do, in its words."""
     argv = [os.fsencode(word) for word in job.argv]
-    files, spaces = list(job.files), len(job.spaces)
-    what = (argv, os.fsencode(job.directory), dict(job.environ), job.nice, job.slow, files, spaces)
+    what = (argv, os.fsencode(job.directory), dict(job.environ), job.nice, job.slow, list(job.files))
+    return marshal.dumps(what)
+
+
+def _file(content: bytes) -> int:
+    """The descriptor of a file with this content. Errors: OSError."""
     fd = os.memfd_create("job")
     try:
-        os.pwrite(fd, marshal.dumps(what), 0)
+        os.pwrite(fd, content, 0)
     except OSError:
         os.close(fd)
         raise
@@ -299,44 +311,63 @@ class Helper:
         ours.setblocking(False)
         self._socket = ours
         self._loop = asyncio.get_running_loop()
+        self._asked: list[tuple[str | float | bytes, ...]] = []
+        self._fds: list[int] = []  # for what was asked
         self._queue: deque[tuple[bytes, list[int]]] = deque()
         self._loop.add_reader(ours, self._readable)
 
-    def send(self, message: tuple[str | float | bytes, ...], fds: list[int]) -> None:
-        """Send a message, with descriptors, which are closed here then."""
-        self._queue.append((marshal.dumps(message), fds))
-        if len(self._queue) == 1:
-            self._flush()
+    def ask(self, request: tuple[str | float | bytes, ...], fds: Sequence[int] = ()) -> None:
+        """Ask for something, with descriptors, which are closed here then.
 
-    def _flush(self) -> None:
+        It is sent together with what else is asked for in this turn of the loop, or as soon as that is much.
+        """
+        self._asked.append(request)
+        self._fds += fds
+        if len(self._asked) == _TOGETHER:
+            self.flush()
+        elif len(self._asked) == 1:
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Send what was asked for."""
+        if self._asked:
+            self._queue.append((marshal.dumps(self._asked), self._fds))
+            self._asked, self._fds = [], []
+            if len(self._queue) == 1:
+                self._send()
+
+    def _send(self) -> None:
         while self._queue:
             message, fds = self._queue[0]
             try:
-                socket.send_fds(self._socket, [message], fds) if fds else self._socket.send(message)
+                socket.send_fds(self._socket, [message], fds)
             except BlockingIOError:
-                self._loop.add_writer(self._socket, self._flush)
+                self._loop.add_writer(self._socket, self._writable)
                 return
             except OSError:
                 pass  # it has died, which `_readable` finds out
             for fd in fds:
                 os.close(fd)
             self._queue.popleft()
+
+    def _writable(self) -> None:
         self._loop.remove_writer(self._socket)
+        self._send()
 
     def _readable(self) -> None:
-        while self._socket.fileno() >= 0:
-            try:
-                message = self._socket.recv(_MESSAGE)
-            except BlockingIOError:
-                return
-            except OSError:
-                message = b""
-            if not message:
-                self.close()
-                _kill_marked(self._marks)
-                self._lost()
-                return
-            self._hear(marshal.loads(message))
+        try:
+            message = self._socket.recv(_MESSAGE)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if message:
+            for answer in marshal.loads(message):
+                self._hear(answer)
+        else:
+            self.close()
+            _kill_marked(self._marks)
+            self._lost()
 
     def adopted(self, number: int, started: set[int]) -> list[int]:
         """Those of its children that it has not ``started`` and that may belong to the task of this number.
@@ -350,9 +381,11 @@ class Helper:
         """Let it go: it ends what is there, if anything is, and then itself."""
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
-        for _, fds in self._queue:
+        self._asked.clear()
+        for fds in [self._fds, *(fds for _, fds in self._queue)]:
             for fd in fds:
                 os.close(fd)
+        self._fds = []
         self._queue.clear()
         self._socket.close()
         _leave_behind(self.pid)

@@ -10,10 +10,11 @@ So nothing that comes of a task gets away from it by a process group, a session 
 and whoever is killed hands his children to it, so that it is enough to kill children until there are none.
 Whose task an adopted process belongs to is told by a mark, see `Keeper._mark`.
 
-The messages are tuples, by marshal. From nsh:
+A message is a list of tuples, by marshal: what there was to say at one time. From nsh:
 
-* ``("start", SERIAL)``, with the descriptors of a job (`Job`), of the task's files, and of the name spaces of
-  Linux that it is to enter, if any;
+* ``("start", SERIAL, NUMBER, JOB)``: JOB is that of a `Job`, by marshal, and NUMBER says how many of the
+  descriptors that come with the message are for it: a file with the job if JOB is empty, as where it is long,
+  then the task's files, and the name spaces of Linux that it is to enter, if any;
 * ``("signal", SERIAL, NUMBER)``, to the process group of a task;
 * ``("end", SERIAL, GRACE)``: SIGTERM to what is left of a task now, and SIGKILL in GRACE seconds;
 * ``("directory", PATH)``: what is to be removed, with what is in it, when nsh is gone.
@@ -32,6 +33,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import marshal
 import os
 import resource
@@ -39,21 +41,23 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # to import typing takes longer than to start a task
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 PR_SET_CHILD_SUBREAPER = 36
 RLIMIT_LOCKS = 10
 
 GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL when nsh is gone."""
-_MESSAGE = 4096
+_MESSAGE = 1 << 16
 """More bytes than a message has."""
-_FDS = 64
-"""More descriptors than come with a message."""
+_FDS = 253
+"""The most descriptors that come with a message (SCM_MAX_FD)."""
+_ANSWERS = 64
+"""The most answers in a message."""
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that are meant for nsh, or for all that the user runs: the keeper ends when nsh does."""
 _RESET = (*_IGNORED, signal.SIGPIPE, signal.SIGXFSZ)
@@ -97,6 +101,8 @@ class Keeper:
         self._directory = b""
         self._starting: dict[int, Task] = {}  # by the pipe that ends when they have become the program
         self._marks = marks
+        self._most = resource.getrlimit(RLIMIT_LOCKS)[1]
+        self._answers: list[tuple[str | float, ...]] = []
 
     def run(self, died: int) -> None:
         """Do what nsh asks for, and when it is gone end what is left; ``died``: readable when a child has."""
@@ -120,6 +126,7 @@ class Keeper:
             self._reap()
             if self._changed or not events:
                 self._look()
+            self._answer()
 
     def _patience(self) -> float | None:
         """How long nothing needs to be done if nothing happens, in milliseconds."""
@@ -129,49 +136,63 @@ class Keeper:
     # --- what nsh says -------------------------------------------------------------------------
 
     def _hear(self) -> bool:
-        """Do what the messages ask for that are there; False when no more will come."""
-        while True:
-            try:
-                message, rights, _, _ = self._socket.recvmsg(
-                    _MESSAGE, _socket.CMSG_SPACE(4 * _FDS), _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
-                )
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False
-            if not message:
-                return False
-            fds = [fd for _, _, data in rights for fd in memoryview(data).cast("i")]
-            match marshal.loads(message):
-                case ("start", serial):
-                    self._start(serial, fds)
-                case ("signal", serial, number) if serial in self._tasks:
-                    self._signal(self._tasks[serial].pid, number)
-                case ("end", serial, grace) if serial in self._tasks:
-                    self._end(self._tasks[serial], grace)
-                case ("directory", path):
-                    self._directory = path
+        """Do what the next message asks for; False when no more will come."""
+        try:
+            message, rights, _, _ = self._socket.recvmsg(
+                _MESSAGE, _socket.CMSG_SPACE(4 * _FDS), _socket.MSG_DONTWAIT | _socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        fds = [fd for _, _, data in rights for fd in memoryview(data).cast("i")]
+        find.cache_clear()
+        for request in marshal.loads(message) if message else ():
+            self._do(request, fds)
+        return bool(message)
+
+    def _do(self, request: tuple[Any, ...], fds: list[int]) -> None:
+        """Do what nsh asks for; of ``fds``, those which are meant for that are taken away."""
+        match request:
+            case ("start", serial, number, job):
+                self._start(serial, job, fds[:number], number)
+                del fds[:number]
+            case ("signal", serial, number) if serial in self._tasks:
+                self._signal(self._tasks[serial].pid, number)
+            case ("end", serial, grace) if serial in self._tasks:
+                self._end(self._tasks[serial], grace)
+            case ("directory", path):
+                self._directory = path
 
     def _signal(self, group: int, number: int) -> None:
         if group:
             with contextlib.suppress(PermissionError):
                 os.killpg(group, number)
 
-    def _tell(self, *message: str | float) -> None:
-        try:
-            self._socket.send(marshal.dumps(message))
-        except OSError:
-            pass  # nsh is gone, and that is found out by listening
+    def _tell(self, *answer: str | float) -> None:
+        self._answers.append(answer)
+
+    def _answer(self) -> None:
+        """Send what there is to tell."""
+        answers, self._answers = self._answers, []
+        for i in range(0, len(answers), _ANSWERS):
+            try:
+                self._socket.send(marshal.dumps(answers[i : i + _ANSWERS]))
+            except OSError:
+                pass  # nsh is gone, and that is found out by listening
 
     # --- starting ------------------------------------------------------------------------------
 
-    def _start(self, serial: int, fds: list[int]) -> None:
+    def _start(self, serial: int, job: bytes, fds: list[int], number: int) -> None:
+        """Start a task, for which there should be so many descriptors."""
         began = time.monotonic()
         try:
-            pid, starting = self._spawn(serial, fds)
+            if len(fds) < number:  # the kernel drops those for which there is no room here
+                raise OSError(errno.EMFILE, "")
+            pid, starting = self._spawn(serial, job, fds)
         except (OSError, ValueError) as e:  # ValueError: a NUL in an argument
-            number = e.errno if isinstance(e, OSError) else errno.EINVAL
-            self._tell("failed", serial, number or errno.EIO, isinstance(e, NoDirectory))
+            why = e.errno if isinstance(e, OSError) else errno.EINVAL
+            self._tell("failed", serial, why or errno.EIO, isinstance(e, NoDirectory))
         else:
             task = self._tasks[serial] = self._started[pid] = Task(serial, pid, began, starting)
             if starting is None:
@@ -183,22 +204,19 @@ class Keeper:
             for fd in fds:
                 os.close(fd)
 
-    def _spawn(self, serial: int, fds: list[int]) -> tuple[int, int | None]:
+    def _spawn(self, serial: int, packed: bytes, fds: list[int]) -> tuple[int, int | None]:
         """Start a process; returns its number, and the pipe that tells when it has become the program, if it
-        has not. The first of ``fds`` is a file with the job, see `Job`.
+        has not.
 
         Errors: `NoDirectory`, OSError, ValueError.
         """
-        if not fds:
-            raise OSError(errno.EMFILE, "")
-        with open(fds[0], "rb", closefd=False) as file:
-            job = Job(*marshal.load(file))
-        if (
-            len(fds) <= len(job.numbers) + job.spaces
-        ):  # the kernel drops those for which there is no room here
-            raise OSError(errno.EMFILE, "")
+        if not packed:
+            with open(fds[0], "rb", 0, closefd=False) as file:
+                packed = file.read()
+            fds = fds[1:]
+        job = Job(*marshal.loads(packed))
         self._mark(serial)
-        with _above(max(job.numbers), fds[1:]) as sources:
+        with _above(max(job.numbers), fds) as sources:
             files = list(zip(sources, job.numbers, strict=False))
             spaces = sources[len(files) :]
             if job.nice or job.slow or spaces:
@@ -227,7 +245,7 @@ class Keeper:
         whatever becomes of the environment, and shows it to us.
         """
         try:
-            resource.setrlimit(RLIMIT_LOCKS, (self._marks + serial, resource.getrlimit(RLIMIT_LOCKS)[1]))
+            resource.setrlimit(RLIMIT_LOCKS, (self._marks + serial, self._most))
         except ValueError:
             pass  # somebody has limited it: what is adopted is then only known to be some task's
 
@@ -338,8 +356,8 @@ _ENVIRON = dict(os.environb)
 
 class Job:
     """What to run: the words of the command, the directory, what to change in our environment for it, by how
-    much the priority is to be lower, whether one may have to wait for the program or the directory, as which
-    descriptors the files that come with the job are wanted, and how many name spaces come behind them.
+    much the priority is to be lower, whether one may have to wait for the program or the directory, and as
+    which descriptors the first of those that come with the job are wanted; the others are name spaces.
     """
 
     def __init__(
@@ -350,7 +368,6 @@ class Job:
         nice: int,
         slow: bool,
         numbers: list[int],
-        spaces: int,
     ) -> None:
         self.argv = argv
         self.directory = directory
@@ -358,7 +375,11 @@ class Job:
         self.nice = nice
         self.slow = slow
         self.numbers = numbers
-        self.spaces = spaces
+
+    def program(self) -> bytes:
+        """The file that is to be run, seen from its directory. Errors: as of `find`."""
+        path = self.environ.get(b"PATH", os.fsencode(os.defpath))
+        return find(self.argv[0], path, self.directory)
 
 
 def _stand(directory: bytes) -> None:
@@ -372,7 +393,7 @@ def _posix_spawn(job: Job, files: Sequence[tuple[int, int]]) -> int:
     """Start a process; it is the program when this returns. Errors: `NoDirectory`, OSError, ValueError."""
     _stand(job.directory)
     try:
-        program = find(job.argv[0], job.environ)
+        program = job.program()
         onto = [(os.POSIX_SPAWN_DUP2, source, number) for source, number in files]
         return os.posix_spawn(
             program, job.argv, job.environ, file_actions=onto, setpgroup=0, setsigdef=_RESET
@@ -413,7 +434,7 @@ def _become(job: Job, files: Sequence[tuple[int, int]], spaces: Sequence[int], t
         for source, number in files:
             os.dup2(source, number)
         _stand(job.directory)
-        os.execve(find(job.argv[0], job.environ), job.argv, job.environ)
+        os.execve(job.program(), job.argv, job.environ)
     except OSError as e:
         os.write(told, bytes((isinstance(e, NoDirectory), e.errno or errno.EIO)))
     except ValueError:
@@ -422,12 +443,16 @@ def _become(job: Job, files: Sequence[tuple[int, int]], spaces: Sequence[int], t
         os._exit(1)
 
 
-def find(program: bytes, environ: Mapping[bytes, bytes]) -> bytes:
-    """The file that execvp(3) would run for ``program``. Errors: FileNotFoundError, PermissionError."""
+@functools.lru_cache  # only while a message is done
+def find(program: bytes, search: bytes, _directory: bytes) -> bytes:
+    """The file that execvp(3) would run for ``program``, in the current directory, which is told.
+
+    Errors: FileNotFoundError, PermissionError.
+    """
     if b"/" in program:
         return program
     error = errno.ENOENT
-    for directory in environ.get(b"PATH", os.fsencode(os.defpath)).split(b":"):
+    for directory in search.split(b":"):
         path = os.path.join(directory, program)
         if os.access(path, os.X_OK, effective_ids=True) and not os.path.isdir(path):
             return path
@@ -450,7 +475,7 @@ def _above(top: int, fds: Sequence[int]) -> Iterator[list[int]]:
 def children(pid: int) -> set[int]:
     """The children of a process that has one thread."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb", 0) as file:
             return set(map(int, file.read().split()))
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         return children_by_search(pid)

@@ -250,6 +250,29 @@ def test_what_the_kernel_lists_as_children_are_those_who_say_so() -> None:
             process.wait()
 
 
+async def test_commands_that_are_longer_than_messages_start_like_others() -> None:
+    long = "x" * 100_000
+    async with world() as w:
+        s = await w.team(20)
+        await w.p.writefile(f"{s}/args", long.encode())
+        await w.echo("exec echo %r", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "".join(f"{n} {long}\n" for n in range(20))
+
+
+async def test_each_task_finds_the_program_of_its_own_directory(tmp_path: Path) -> None:
+    async with world() as w:
+        sessions = [await w.clone() for _ in range(20)]
+        for n, s in enumerate(sessions):
+            program = tmp_path / str(n) / ("bin" if n % 2 else ".") / "program"
+            program.parent.mkdir(parents=True)
+            program.write_text(f"#!/bin/sh\necho {n}\n")
+            program.chmod(0o755)
+            await w.p.writefile(f"{s}/env", b"PATH=.:bin:/bin\n")
+            await w.echo(f"dir {tmp_path / str(n)}", f"{s}/ctl")
+        await asyncio.gather(*(w.echo("exec program", f"{s}/ctl") for s in sessions))
+        assert [await w.cat(f"{s}/stdout") for s in sessions] == [f"{n}\n" for n in range(20)]
+
+
 async def test_as_many_tasks_as_do_not_fit_into_the_socket_at_once() -> None:
     async with world() as w:
         sessions = [await w.team(100) for _ in range(7)]
