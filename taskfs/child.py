@@ -1,41 +1,61 @@
 """Child: one session that was cloned on a host for us.
 
 It is a directory, and the files of it that are held open: nothing here knows on which machine it is. Asking
-goes through its host, who knows whether an answer can come. How children are made to look like one session
-is `gather`'s business.
+goes through its host, who knows whether an answer can come; `near` has those of which nobody need be asked.
+How children are made to look like one session is `gather`'s business.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, settle
 from nsh.kern.mnt import MBEFORE, MREPL
+from nsh.kern.namec import quote
 from nsh.p9.const import OREAD, OTRUNC, OWRITE
 from taskfs import status
 from taskfs.many import Lost, each
+from taskfs.signs import literal, substitute
 
 if TYPE_CHECKING:
     from nsh.kern.pgrp import Pgrp
     from nsh.kern.proc import Proc
     from taskfs.hosts import Host
+    from taskfs.session import Session
 
 HELD = {"stdin": OWRITE, "stdout": OREAD, "stderr": OREAD, "wait": OREAD}
 """The files of a child that are held open from exec to release, besides its ctl."""
+
+
+class Order(NamedTuple):
+    """What those ``size`` children are told who are to run something for ``session``: the contents of their
+    ``files`` args, env and ns, and control messages.
+    """
+
+    session: Session
+    size: int
+    files: Mapping[str, bytes]
+    settings: Sequence[str]
 
 
 class Child:
     """A session on a host, reserved for us.
 
     ``number``: what its host calls it; ``directory``: its directory, walked to, as may be some of its files
-    (``walked``); ``rank``: its place among the children; ``started``: an exec has been successful.
+    (``walked``), while others are ``held`` open, as is its ctl; ``rank``: its place among the children;
+    ``started``: an exec has been successful.
     """
 
     def __init__(
-        self, host: Host, number: int, directory: Chan, ctl: Chan, walked: dict[str, Chan] | None = None
+        self,
+        host: Host,
+        number: int,
+        directory: Chan,
+        held: dict[str, Chan],
+        walked: dict[str, Chan] | None = None,
     ) -> None:
         self.host = host
         self.number = number
@@ -44,7 +64,7 @@ class Child:
         self.started = False
         self.arg0 = ""
         self._given: dict[str, bytes] = {}
-        self._held = {"ctl": ctl}
+        self._held = held
         self._walked = walked or {}
         self._told = False
         self._covered: Chan | None = None
@@ -116,11 +136,17 @@ class Child:
         await self._open_held()
         await self._only_hold()
 
-    async def start(self, message: str) -> None:
-        """Send the ctl message that starts a task, with all held open that it needs. Errors: as of `hold`."""
+    async def exec(self, order: Order, words: list[str]) -> None:
+        """Start a task, with all held open that it needs. Errors: as of `hold`."""
+        await self.equip(order.files)
+        place = await self.host.introduce(order.session, self, order.size)
         await self._open_held()
+        if not place:  # it does not know it, and finds no sign that it would replace
+            here = self.rank, order.size, self.host.name
+            words = [literal(substitute(word, *here)) for word in words]
+        message = "\n".join([*order.settings, *place, "exec " + " ".join(map(quote, words))])
         todo: list[Callable[[], Awaitable[None]]] = [self._only_hold, lambda: self.command(message)]
-        for result in await each(todo, lambda do: do(), 1 if self.here else len(todo)):
+        for result in await each(todo, lambda do: do()):
             if isinstance(result, OSError):
                 raise result
 
@@ -132,7 +158,7 @@ class Child:
             await host.ask(opening)
 
     async def _open_all(self, names: list[str]) -> None:
-        opened = await each(names, lambda name: self._open(name, HELD[name]), 1 if self.here else len(names))
+        opened = await each(names, lambda name: self._open(name, HELD[name]))
         self._held.update((name, c) for name, c in zip(names, opened, strict=True) if isinstance(c, Chan))
         for result in opened:
             if isinstance(result, OSError):
@@ -158,16 +184,14 @@ class Child:
 
     def read(self, name: str, count: int, offset: int) -> Maybe[bytes]:
         """Read a file that is held open. Errors: `Lost`, and those of the host."""
-        c = self._file(name)
-        return c.dev.read(c, count, offset) if self.here else self._read(c, count, offset)
+        return self._read(self._file(name), count, offset)
 
     async def _read(self, c: Chan, count: int, offset: int) -> bytes:
         return await self._reached.ask(c.dev.read(c, count, offset))
 
     def write(self, name: str, data: bytes) -> Maybe[int]:
         """Write all of ``data`` to a file that is held open. Errors: `Lost`, and those of the host."""
-        c = self._file(name)
-        return c.dev.write(c, data, 0) if self.here else self._write_all(c, data)
+        return self._write_all(self._file(name), data)
 
     async def _write_all(self, c: Chan, data: bytes) -> int:
         done = await self._reached.ask(c.dev.write(c, data, 0))
@@ -186,11 +210,12 @@ class Child:
         finally:
             c.close()
 
-    async def give(self, name: str, data: bytes) -> None:
-        """Let a small file have this content, if it has not got it; at first it has none."""
-        if data != self._given.get(name, b""):
-            await self.put(name, data)
-            self._given[name] = data
+    async def equip(self, files: Mapping[str, bytes]) -> None:
+        """Let small files have these contents, those that have not got them; at first they have none."""
+        for name, data in files.items():
+            if data != self._given.get(name, b""):
+                await self.put(name, data)
+                self._given[name] = data
 
     async def get(self, name: str) -> str:
         """The content of a small file of the child."""
@@ -211,11 +236,14 @@ class Child:
     async def status(self) -> str:
         """Its status lines; of a lost one the last that are known, as Lost."""
         try:
-            # the host is asked directly, that one which is slow is not waited for longer than others
-            self._last = await self._reached.ask_in_time(self.get("status"))
+            self._last = await self._status()
         except OSError:
             return self.last_status()
         return self._last
+
+    async def _status(self) -> str:
+        # the host is asked directly, that one which is slow is not waited for longer than others
+        return await self._reached.ask_in_time(self.get("status"))
 
     async def has_ended(self) -> bool:
         """Has its task come to its end, or is it lost?"""
@@ -223,17 +251,24 @@ class Child:
 
     def last_status(self) -> str:
         """The status lines of a lost one: the last that are known."""
-        opens = len(self._held)
         return status.as_lost(
-            self._last or status.status_line(self.number, opens, status.LOST, "", self.arg0)
+            self._last or status.status_line(self.number, self.opens, status.LOST, "", self.arg0)
         )
+
+    @property
+    def opens(self) -> int:
+        """How many files are held open."""
+        return len(self._held)
 
     async def wait(self) -> str:
         """Its wait lines, once it has ended; a lost one has."""
         try:
-            return await self._whole(self._file("wait"))
+            return await self._wait()
         except OSError:
             return self.last_wait()
+
+    async def _wait(self) -> str:
+        return await self._whole(self._file("wait"))
 
     def last_wait(self) -> str:
         """The wait line of a lost one."""

@@ -138,7 +138,7 @@ async def child(host: Host, session: Session, number: str, control: Chan) -> Chi
     directory = words[0][3] if words and len(words[0]) > 3 else ""
     line = Line(host, p, Connection(host, p, number, control), directory)
     made = session.device.new_session(p, session.place, session.owner, partial(FarSession, line=line))
-    return Child(host, int(number), made.chan(), made.open_ctl(ORDWR))
+    return Child(host, int(number), made.chan(), {"ctl": made.open_ctl(ORDWR)})
 
 
 class FarTask(Task):

@@ -60,6 +60,13 @@ class Options:
             made.append(f"peers {self.peers}")
         return made
 
+    def follow(self, other: Options) -> None:
+        """Have what the `settings` of ``other`` say."""
+        self.dir = other.dir or self.dir
+        self.nice = other.nice or self.nice
+        self.timeout = other.timeout or self.timeout
+        self.peers = other.peers or self.peers
+
 
 # --- splitting ---------------------------------------------------------------------------------
 

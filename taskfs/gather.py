@@ -1,8 +1,8 @@
 """Team: what a session with children does. Many children are made to look like one task.
 
-Commands and input go out to all children at once; output and reports come back merged. The children
-are files (`nsh.kern.chan.Chan`) wherever they run: nothing here knows whether one is a session of this
-process or of another machine. Which hosts there are is `hosts`' business.
+Commands and input go out to all children at once; output and reports come back merged. Nothing here knows
+whether a child is a session of this process or of another machine; which hosts there are is `hosts`'
+business.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from nsh import errors
 from nsh.errors import P9Error
-from nsh.kern.chan import Chan, Maybe
+from nsh.kern.chan import Maybe
 from nsh.kern.namec import quote
 from taskfs import status
-from taskfs.child import Child
+from taskfs.child import Child, Order
 from taskfs.many import Lost, each
 from taskfs.merge import Arriving, Cursor, InOrder, Merge, Source
 from taskfs.neighbours import Neighbours
+from taskfs.signs import substitute
 from taskfs.spool import Bell, Feed
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Team:
         self._early = early
         self._closein = False
         self._pouring: asyncio.Task[None] | None = None
-        self._cursors: dict[Chan, Cursor] = {}
+        self._cursors: dict[object, Cursor] = {}
         self._merges: dict[tuple[str, bool, str], Merge] = {}
         self._run = 0
         self._bell = Bell()
@@ -66,8 +67,9 @@ class Team:
         Errors: `P9Error`, which names the ranks that failed and says why. The others run on.
         """
         self.neighbours.expect(self.children)
+        order = self._order()
         try:
-            results = await each(self.children, lambda child: self._start(child, argv))
+            results = await each(self.children, lambda child: self._start(child, order, argv))
         finally:
             self.neighbours.settled(self.children)
         begun = [child for child, e in zip(self.children, results, strict=True) if e is None]
@@ -92,17 +94,19 @@ class Team:
             for child in begun:
                 self._judges[child] = loop.create_task(self._judge(child))
 
-    async def _start(self, child: Child, argv: list[str]) -> None:
+    def _order(self) -> Order:
         options = self._options
         lines = "".join(f"{name}={value}\n" for name, value in options.env.items())
-        await child.give("args", " ".join(map(quote, options.args)).encode("utf-8", "surrogateescape"))
-        await child.give("env", lines.encode("utf-8", "surrogateescape"))
-        await child.give("ns", options.ns)
-        place = await child.host.introduce(self._session, child, len(self.children))
-        words = [substitute(arg, child.rank, len(self.children), child.host.name) for arg in argv]
-        exec_words = " ".join(quote(literal(word)) for word in words)
-        await child.start("\n".join([*options.settings(), *place, f"exec {exec_words}"]))
-        child.arg0 = words[0]
+        files = {
+            "args": " ".join(map(quote, options.args)).encode("utf-8", "surrogateescape"),
+            "env": lines.encode("utf-8", "surrogateescape"),
+            "ns": options.ns,
+        }
+        return Order(self._session, len(self.children), files, options.settings())
+
+    async def _start(self, child: Child, order: Order, argv: list[str]) -> None:
+        await child.exec(order, argv)
+        child.arg0 = substitute(argv[0], child.rank, order.size, child.host.name)
         child.started = True
         self.neighbours.settled([child])
 
@@ -121,23 +125,23 @@ class Team:
 
     # --- output --------------------------------------------------------------------------------
 
-    def read(self, c: Chan, name: str, count: int, offset: int) -> Maybe[bytes]:
-        """The merged output ``name`` (stdout, stderr) for the open file ``c``.
+    def read(self, reader: object, name: str, count: int, offset: int) -> Maybe[bytes]:
+        """The merged output ``name`` (stdout, stderr) for ``reader``.
 
-        A reader goes on where it was, or back to 0. Errors: `Eseek`.
+        He goes on where it was, or back to 0. Errors: `Eseek`.
         """
-        return self._read(c, name, count, offset)
+        return self._read(reader, name, count, offset)
 
-    async def _read(self, c: Chan, name: str, count: int, offset: int) -> bytes:
+    async def _read(self, reader: object, name: str, count: int, offset: int) -> bytes:
         while not self._run:
             await self._bell.wait()
             if self._freed:
                 raise errors.Ehungup()
-        cursor = self._cursors.get(c)
+        cursor = self._cursors.get(reader)
         if cursor is None or (offset == 0 and (cursor.begun or cursor.cut)):
             if cursor is not None:
                 cursor.close()
-            cursor = self._cursors[c] = self._cursor(name)
+            cursor = self._cursors[reader] = self._cursor(name)
         return await cursor.read(count, offset)
 
     def _cursor(self, name: str) -> Cursor:
@@ -172,9 +176,9 @@ class Team:
         """The output ``name`` of a child, for a reader that closes it in the end."""
         return Source(child, name, self._lent)
 
-    def forget(self, c: Chan) -> None:
-        """The open file ``c``, on which output was read, is closed."""
-        cursor = self._cursors.pop(c, None)
+    def forget(self, reader: object) -> None:
+        """``reader``, who may have read output, has gone."""
+        cursor = self._cursors.pop(reader, None)
         if cursor is not None:
             cursor.close()
 
@@ -344,25 +348,6 @@ class Team:
         self._bell.ring()
 
 
-_SIGNS = re.compile(r"(%+)([rnh])")
-
-
-def substitute(arg: str, rank: int, count: int, host: str) -> str:
-    """``%r %n %h`` in an argument of exec: rank, count, host. A ``%`` that is to stay there is doubled."""
-    if "%" not in arg:
-        return arg
-    values = {"r": str(rank), "n": str(count), "h": host}
-
-    def value(found: re.Match[str]) -> str:
-        stay, sign = divmod(len(found[1]), 2)
-        return "%" * stay + (values[found[2]] if sign else found[2])
-
-    return _SIGNS.sub(value, arg)
-
-
-def literal(arg: str) -> str:
-    """What `substitute` makes ``arg`` of: a child's session does with its words what was done here."""
-    return _SIGNS.sub(r"\1\1\2", arg) if "%" in arg else arg
 
 
 def _why(child: Child, e: object) -> str:

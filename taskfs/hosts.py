@@ -22,7 +22,7 @@ from nsh.p9.const import ORDWR
 from taskfs.back import Operator
 from taskfs.child import HELD, Child
 from taskfs.many import Lost, each, looked_at
-from taskfs.post import Role
+from taskfs.near import NearChild
 
 if TYPE_CHECKING:
     from nsh.kern.proc import Proc
@@ -113,7 +113,7 @@ class Host:
             return await cmdhost.child(self, session, number, ctl)
         if self._operator is None or self._operator.listening is False:
             self._operator = Operator(session.proc, self.base)
-        return Child(self, int(number), directory, ctl, walked)
+        return Child(self, int(number), directory, {"ctl": ctl}, walked)
 
     async def introduce(self, session: Session, child: Child, size: int) -> list[str]:
         """The control messages that tell ``child`` its place among the ``size`` children of ``session``.
@@ -328,19 +328,10 @@ class Here(Host):
     async def clone(self, session: Session) -> Child:
         made = session.device.new_session(session.proc, session.place, session.owner)
         made.above = session.above
-        ctl = made.open_ctl(ORDWR)
-        return Child(self, made.number, made.chan(), ctl)
+        return NearChild(self, made)
 
     async def ask(self, result: Maybe[T], patience: float = 0.0) -> T:
         return await settle(result)
-
-    async def introduce(self, session: Session, child: Child, size: int) -> list[str]:
-        made: Session = child.directory.aux
-        made.take(Role(child.rank, size, self.name, session.post, str(child.rank)))
-        return []
-
-    def leave(self, child: Child) -> None:
-        pass
 
 
 def _nothing() -> None:

@@ -109,6 +109,7 @@ class InOrder:
         self._ended: set[int] = set()
         self._failures: list[OSError] = []
         self._turn = 0
+        self._ahead = 0  # those before it were asked
         self._offset = 0
         self._left = b""
         self._lines: Lines | None = None
@@ -168,9 +169,11 @@ class InOrder:
         self._lines = Lines(prefix) if prefix else None
 
     def _look_ahead(self, count: int) -> None:
-        for i in range(self._turn + 1, min(self._turn + TOGETHER, len(self._sources))):
-            if i not in self._asked and not self._sources[i].child.here:
+        end = min(self._turn + TOGETHER, len(self._sources))
+        for i in range(max(self._ahead, self._turn + 1), end):
+            if not self._sources[i].child.here:
                 self._ask(i, count, 0)
+        self._ahead = end
 
     def _ask(self, i: int, count: int, offset: int) -> bytes | None:
         """Child ``i``'s bytes at ``offset``, if they are there at once; else they are being asked for."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nsh import errors
 from nsh.dev.launch import Launch, waits
 from nsh.errors import P9Error
-from nsh.kern.chan import Chan, Maybe
+from nsh.kern.chan import Maybe
 from nsh.kern.namec import quote
 from taskfs import status
 from taskfs.guard import Guard, Job, NoDirectory
@@ -195,7 +195,7 @@ class Leaf:
         self._task: Task | None = None
         self._starting: Task | None = None
         self._left: set[Task] = set()
-        self._reading: dict[Chan, tuple[Spool, int]] = {}  # and the offset there of what is 0 to the reader
+        self._reading: dict[object, tuple[Spool, int]] = {}  # and the offset there of what is 0 to the reader
         self._bell = Bell()
         self._freed = False
         self._place = ""  # where tasks run that have peers
@@ -325,24 +325,26 @@ class Leaf:
 
     # --- its files -----------------------------------------------------------------------------
 
-    def read(self, c: Chan, name: str, count: int, offset: int) -> Maybe[bytes]:
-        """What the task has printed to ``name`` (stdout, stderr); 0 is the start of what is still kept."""
-        if offset == 0 or c not in self._reading:
+    def read(self, reader: object, name: str, count: int, offset: int) -> Maybe[bytes]:
+        """What the task has printed to ``name`` (stdout, stderr), for ``reader``; 0 is the start of what is
+        still kept.
+        """
+        if offset == 0 or reader not in self._reading:
             # who does not begin anew reads on in what the task before has left, and finds its end
             spool = self._spool(name)
-            self._reading[c] = spool, spool.start
-        spool, start = self._reading[c]
+            self._reading[reader] = spool, spool.start
+        spool, start = self._reading[reader]
         data = self._printed(spool, count, start + offset)
         if data is None:
-            return self._read_later(c, spool, count, start + offset)
-        spool.advance(c, start + offset + len(data))
+            return self._read_later(reader, spool, count, start + offset)
+        spool.advance(reader, start + offset + len(data))
         return data
 
-    async def _read_later(self, c: Chan, spool: Spool, count: int, offset: int) -> bytes:
-        spool.advance(c, offset)
+    async def _read_later(self, reader: object, spool: Spool, count: int, offset: int) -> bytes:
+        spool.advance(reader, offset)
         while (data := self._printed(spool, count, offset)) is None:
             await (self._bell.wait() if spool.eof else spool.more())
-        spool.advance(c, offset + len(data))
+        spool.advance(reader, offset + len(data))
         return data
 
     def _printed(self, spool: Spool, count: int, offset: int) -> bytes | None:
@@ -352,11 +354,11 @@ class Leaf:
         unfinished = self.running and not self._freed and spool in (self._stdout, self._stderr)
         return None if data == b"" and count and unfinished else data
 
-    def forget(self, c: Chan) -> None:
-        """The Chan ``c``, on which output was read, is closed."""
-        reading = self._reading.pop(c, None)
+    def forget(self, reader: object) -> None:
+        """``reader``, who may have read output, has gone."""
+        reading = self._reading.pop(reader, None)
         if reading is not None:
-            reading[0].forget(c)
+            reading[0].forget(reader)
 
     def _spool(self, name: str) -> Spool:
         return self._stderr if name == "stderr" else self._stdout

@@ -28,7 +28,7 @@ from nsh.p9.stat import Dir
 from taskfs import ctl, status
 from taskfs.child import Child
 from taskfs.files import FILES
-from taskfs.gather import Team, substitute
+from taskfs.gather import Team
 from taskfs.hosts import Host
 from taskfs.journal import Diary
 from taskfs.lost import Place
@@ -36,6 +36,7 @@ from taskfs.many import each
 from taskfs.owner import ATONCE, Turn
 from taskfs.post import Post, Role
 from taskfs.run import Leaf
+from taskfs.signs import substitute
 
 if TYPE_CHECKING:
     from nsh.kern.stream import Stream
@@ -122,9 +123,13 @@ class Session(Directory):
         file = self._file("ctl")
         c = Chan(self.device, file.qid, self.path.child("ctl"), file)
         c.mode = mode
-        self._users += 1
-        self.opens += 1
+        self.kept_open(1)
         return c
+
+    def kept_open(self, n: int) -> None:
+        """So many files more are open for who has made the session."""
+        self._users += n
+        self.opens += n
 
     def opened(self, counts: bool) -> None:
         """A file was opened; ``counts``: one of those that status counts."""

@@ -112,6 +112,16 @@ async def test_a_sign_that_is_doubled_is_none_at_any_depth() -> None:
             assert await w.cat(f"{session}/stdout") == "".join(shown)
 
 
+async def test_a_setting_of_a_resource_stays_until_its_session_has_another() -> None:
+    async with world() as w:
+        s = await w.team(2)
+        await w.echo("dir /usr\nnice 3", f"{s}/1/ctl")
+        for setting, shown in (("nice 0", f"{os.getcwd()}\n0\n/usr\n3\n"), ("dir /\nnice 5", "/\n5\n" * 2)):
+            await w.echo(f"{setting}\nexec sh -c 'pwd; nice'", f"{s}/ctl")
+            assert await w.cat(f"{s}/stdout") == shown
+            assert await w.cat(f"{s}/wait")
+
+
 async def test_args_that_are_taken_away_are_gone_for_resources_too() -> None:
     async with world() as w:
         s = await w.team(2)

@@ -10,7 +10,7 @@ from nsh import errors
 from nsh.kern.namec import quote
 from taskfs import status
 from taskfs.ctl import split
-from taskfs.gather import literal, substitute
+from taskfs.signs import literal, substitute
 from taskfs.merge import LINEMAX, Lines
 
 
