@@ -7,12 +7,11 @@ How children are made to look like one session is `gather`'s business.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nsh import errors
-from nsh.kern.chan import Chan, Maybe, settle
+from nsh.kern.chan import Chan, Maybe, must_wait, settle
 from nsh.kern.mnt import MBEFORE, MREPL
 from nsh.kern.namec import quote
 from nsh.p9.const import OREAD, OTRUNC, OWRITE
@@ -287,7 +286,7 @@ class Child:
             done = ctl.dev.write(ctl, b"release", 0)
         except OSError:
             done = 0
-        if inspect.isawaitable(done):
+        if must_wait(done):
             return self._release_later(ctl, done)
         self._close(ctl)
         return None

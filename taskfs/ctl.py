@@ -6,7 +6,6 @@ end says how many arguments each has. The settings that words leave behind are `
 
 from __future__ import annotations
 
-import inspect
 import re
 import signal
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nsh import errors, hostnames
 from nsh.errors import P9Error
-from nsh.kern.chan import Maybe
+from nsh.kern.chan import Maybe, must_wait
 from nsh.kern.namec import quote
 from taskfs.post import Role
 
@@ -127,7 +126,7 @@ def _do(session: Session, commands: list[list[str]]) -> Maybe[None]:
             done = WORDS[words[0]].do(session, *words[1:])
         except ValueError as e:
             raise _bad(e, words) from None
-        if inspect.isawaitable(done):
+        if must_wait(done):
             return _do_later(session, done, commands[i + 1 :])
     return None
 
@@ -135,7 +134,7 @@ def _do(session: Session, commands: list[list[str]]) -> Maybe[None]:
 async def _do_later(session: Session, done: Any, rest: list[list[str]]) -> None:
     await done
     later = _do(session, rest)
-    if inspect.isawaitable(later):
+    if must_wait(later):
         await later
 
 

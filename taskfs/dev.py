@@ -23,6 +23,7 @@ from taskfs.about import Files, about
 from taskfs.descriptors import more_files
 
 if TYPE_CHECKING:
+    from nsh.dev.launch import Foresight
     from nsh.kern.proc import Proc, System
     from taskfs.back import Exchanges
     from taskfs.guard import Guard
@@ -73,6 +74,13 @@ class TaskDevice(Device):
         if self._boot is not None:
             self._boot.atexit(guard.unwanted)
         return guard
+
+    @cached_property
+    def foresight(self) -> Foresight:
+        """Tells for which programs one may have to wait."""
+        from nsh.dev.launch import Foresight
+
+        return Foresight(self.system)
 
     @cached_property
     def identity(self) -> str:

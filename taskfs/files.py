@@ -6,13 +6,12 @@ count, as users or as writers. What is then done is the session's business.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
 from nsh.errors import P9Error
-from nsh.kern.chan import Chan, Maybe
+from nsh.kern.chan import Chan, Maybe, must_wait
 from nsh.kern.dev import AWRITE, Device, File, Text, access_needed
 from nsh.p9.const import OTRUNC
 from nsh.p9.stat import Dir
@@ -69,7 +68,7 @@ class Ctl(SessionFile):
     def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
         self.session.alive()
         done = ctl.run(self.session, bytes(data).decode("utf-8", "surrogateescape"))
-        return _written(done, len(data)) if inspect.isawaitable(done) else len(data)
+        return _written(done, len(data)) if must_wait(done) else len(data)
 
     def close(self, c: Chan) -> None:
         super().close(c)

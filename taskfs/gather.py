@@ -8,13 +8,11 @@ business.
 from __future__ import annotations
 
 import asyncio
-import inspect
-import re
 from typing import TYPE_CHECKING
 
 from nsh import errors
 from nsh.errors import P9Error
-from nsh.kern.chan import Maybe
+from nsh.kern.chan import Maybe, must_wait
 from nsh.kern.namec import quote
 from taskfs import status
 from taskfs.child import Child, Order
@@ -358,4 +356,4 @@ def _why(child: Child, e: object) -> str:
 async def _give(child: Child, data: bytes) -> int:
     """Write to a child's standard input."""
     result = child.write("stdin", data)
-    return await result if inspect.isawaitable(result) else result
+    return await result if must_wait(result) else result

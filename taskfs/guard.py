@@ -44,8 +44,8 @@ _TOGETHER = 8
 class Job(NamedTuple):
     """A command, to be run in a directory, in our environment with the changes of ``environ``, and with a
     priority lower by ``nice``; ``slow``: one may have to wait for the program or the directory; ``files``:
-    its descriptors, by number, each one of ours; ``spaces``: those of name spaces of Linux that it is to
-    enter, in that order.
+    its descriptors from 3 on, by number, each one of ours; ``spaces``: those of name spaces of Linux that it
+    is to enter, in that order.
     """
 
     argv: Sequence[str]
@@ -95,12 +95,13 @@ class Guard:
         self._bell = Bell()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def start(self, watcher: Watcher, job: Job) -> None:
-        """Start a task. The descriptors of its files are the guard's from now on.
+    async def start(self, watcher: Watcher, job: Job, standard: Sequence[int]) -> None:
+        """Start a task, with these as its ``standard`` input, output and error; the descriptors of its files
+        are the guard's from now on.
 
         Errors: `NoDirectory`, OSError. Cancelled: it is ended, and `Watcher.gone` is called then.
         """
-        fds = list(job.files.values())
+        fds = [*standard, *job.files.values()]
         try:
             helper = self._have_helper()
             fds += map(os.dup, job.spaces)
@@ -253,7 +254,8 @@ class Guard:
 def _packed(job: Job) -> bytes:
     """What the keeper is to do, in its words."""
     argv = [os.fsencode(word) for word in job.argv]
-    what = (argv, os.fsencode(job.directory), dict(job.environ), job.nice, job.slow, list(job.files))
+    numbers = [0, 1, 2, *job.files]
+    what = (argv, os.fsencode(job.directory), dict(job.environ), job.nice, job.slow, numbers)
     return marshal.dumps(what)
 
 

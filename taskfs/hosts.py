@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nsh import errors
 from nsh.dev.mnt import MntDevice
 from nsh.errors import P9Error
-from nsh.kern.chan import Chan, Maybe, settle
+from nsh.kern.chan import Chan, Maybe, must_wait, settle
 from nsh.kern.namec import Access, namec, quote
 from nsh.p9.const import ORDWR
 from taskfs.back import Operator
@@ -182,7 +182,7 @@ class Host:
 
         Errors: `Lost`, and those of the host.
         """
-        if not inspect.isawaitable(result):
+        if not must_wait(result):
             return result
         if self.lost:
             _drop(result)

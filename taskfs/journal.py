@@ -27,7 +27,9 @@ class Journal:
     def tell(self, text: str, about: Diary | None = None) -> None:
         """Add a line, perhaps ``about`` a session."""
         number = "-" if about is None else about.number
-        shown = "".join(ch if ch.isprintable() else "?" for ch in text[:LONGEST])
+        shown = text[:LONGEST]
+        if not shown.isprintable():
+            shown = "".join(ch if ch.isprintable() else "?" for ch in shown)
         self._lines.append((about, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {number} {shown}\n"))
 
     def text(self, about: Diary | None = None) -> str:

@@ -8,12 +8,11 @@ in front of each line is put there, too. Which children there are, and who reads
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Container, Sequence
 from typing import Any, Protocol
 
 from nsh import errors
-from nsh.kern.chan import Chan, Maybe, settle
+from nsh.kern.chan import Chan, Maybe, must_wait, settle
 from nsh.p9.const import OREAD
 from taskfs.child import Child
 from taskfs.many import TOGETHER, Lost, looked_at
@@ -183,7 +182,7 @@ class InOrder:
             task = self._asked.get(i)
             if task is None:
                 result = self._sources[i].read(count, offset)
-                if not inspect.isawaitable(result):
+                if not must_wait(result):
                     return result
                 self._asked[i] = _begin(result)
                 return None

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from nsh import errors
-from nsh.dev.launch import Launch, waits
 from nsh.errors import P9Error
 from nsh.kern.chan import Maybe
 from nsh.kern.namec import quote
@@ -100,7 +99,7 @@ class Task:
         except OSError:
             _close([*theirs, *job.files.values()])
             raise
-        await self._guard.start(self, job._replace(files={**dict(enumerate(theirs)), **job.files}))
+        await self._guard.start(self, job, theirs)
         if self._space is not None:
             await self._space.begun()
 
@@ -279,10 +278,9 @@ class Leaf:
             what = "peers: " if options.peers == "on" else ""
             raise P9Error(f"exec failed: {what}{errors.from_os(e)}") from None
         environ = {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
-        path = environ.get(b"PATH")
-        start = Launch(argv, self._directory, {"PATH": os.fsdecode(path)} if path else {}, ())
-        slow = waits(self._proc.system, start) is not None
-        return Job(argv, self._directory, environ, options.nice, slow, spaces=spaces)
+        directory = self._directory
+        slow = self._session.device.foresight.waits(argv[0], directory, variables.get("PATH"))
+        return Job(argv, directory, environ, options.nice, slow, spaces=spaces)
 
     def _space(self) -> Space | None:
         options = self._options

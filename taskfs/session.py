@@ -9,7 +9,6 @@ connection or the shell that cloned it ends.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import signal
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nsh import errors
 from nsh.errors import P9Error
 from nsh.hostnames import fold
-from nsh.kern.chan import Chan, Maybe, Path, settle
+from nsh.kern.chan import Chan, Maybe, Path, must_wait, settle
 from nsh.kern.dev import Device, Directory, File, up
 from nsh.kern.namec import quote
 from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
@@ -181,7 +180,7 @@ class Session(Directory):
 
     def background(self, work: Any) -> None:
         """See to it that ``work``, if it is not done yet, gets done; its errors are nobody's."""
-        if inspect.isawaitable(work):
+        if must_wait(work):
             self.device.background(work)
 
     # --- what the files say --------------------------------------------------------------------
@@ -455,7 +454,7 @@ class Session(Directory):
         try:
             while data := await self.proc.read(fd, 65536):
                 taken = self.work.write(data)
-                if inspect.isawaitable(taken):
+                if must_wait(taken):
                     await taken
         except OSError:
             pass  # who reads the session's output sees that input is missing; there is nobody else to tell
@@ -554,4 +553,4 @@ def _ranked(got: list[Child], chosen: list[Host]) -> list[Child]:
 
 
 async def _now(result: Any) -> Any:
-    return await result if inspect.isawaitable(result) else result
+    return await result if must_wait(result) else result

@@ -44,10 +44,11 @@ class Bell:
         self._waiters: set[asyncio.Future[None]] = set()
 
     def ring(self) -> None:
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        if self._waiters:
+            waiters, self._waiters = self._waiters, set()
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     async def wait(self) -> None:
         waiter = asyncio.get_running_loop().create_future()

@@ -6,6 +6,7 @@ one may have to wait for the program or its directory, a thread starts it (`nsh.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
@@ -77,6 +78,24 @@ def waits(system: System, start: Launch) -> Place | None:
             break
         found = place(os.path.join(start.directory, name))
     return found
+
+
+class Foresight:
+    """`waits`, for who starts many programs at a time: what was found holds for a turn of the event loop."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._known: dict[tuple[str, str, str | None], bool] = {}
+
+    def waits(self, program: str, directory: str, path: str | None) -> bool:
+        """May one have to wait for the start of ``program``? ``path``: PATH, by which it is looked for."""
+        key = program, directory, path
+        if key not in self._known:
+            if not self._known:
+                asyncio.get_running_loop().call_soon(self._known.clear)
+            start = Launch([program], directory, {"PATH": path} if path else {}, ())
+            self._known[key] = waits(self._system, start) is not None
+        return self._known[key]
 
 
 def launch(start: Launch) -> int:

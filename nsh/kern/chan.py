@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 from nsh.p9.stat import Qid
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from nsh.kern.dev import Device
     from nsh.kern.mnt import Mhead
     from nsh.kern.union import Union as UnionReader
@@ -37,16 +39,19 @@ CLOSED = -1
 """`Chan.mode` of a Chan that was walked to and not opened."""
 
 
+def must_wait(result: Maybe[T]) -> TypeIs[Awaitable[T]]:
+    """Must a device member's result be waited for? (inspect.isawaitable, ten times as fast)"""
+    return hasattr(result, "__await__")
+
+
 async def settle(result: Maybe[T]) -> T:
     """The value of a device member's result, waited for only if it has to be."""
-    if type(result) is CoroutineType or isinstance(result, Awaitable):
-        return cast(T, await result)
-    return result
+    return await result if must_wait(result) else result
 
 
 def soon(result: Maybe[T]) -> T | Coroutine[Any, Any, T]:
     """The same, but what has to be waited for is always a coroutine."""
-    if type(result) is CoroutineType or not isinstance(result, Awaitable):
+    if type(result) is CoroutineType or not must_wait(result):
         return cast(T, result)
     return settle(result)
 

@@ -117,10 +117,13 @@ def check_element(name: str) -> None:
     check_characters(name, name)
 
 
+_SPECIAL = frozenset("'#;&|^$=`{}()<>\x7f" + "".join(map(chr, range(ord(" ") + 1))))
+"""The characters that no plain word of rc has."""
+
+
 def quote(name: str) -> str:
     """``name`` as a word of rc: quoted only if it must be."""
-    plain = name and not any(ch <= " " or ch in "'#;&|^$=`{}()<>\x7f" for ch in name)
-    return name if plain else "'" + name.replace("'", "''") + "'"
+    return name if name and _SPECIAL.isdisjoint(name) else "'" + name.replace("'", "''") + "'"
 
 
 def prefix_error(e: OSError, name: str, end: int) -> OSError:
