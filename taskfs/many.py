@@ -36,7 +36,8 @@ async def each(
 
     async def worker() -> None:
         for i in numbers:
-            await turn.give()
+            if turn.over():
+                await turn.give()
             try:
                 results[i] = await work(todo[i])
             except OSError as e:

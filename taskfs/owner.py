@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from nsh.errors import Elimit
@@ -30,30 +31,50 @@ ATONCE = 64
 """Sessions that are released without giving way to others."""
 SLICE = 0.001
 """Seconds of work after which others have their turn."""
+AFEW = 8
+"""Tasks that go on in the same turn; if there were more, most would find that it is over."""
 
 
 class Turn:
     """Work that may be long and never waits calls `give` between its steps, so that others run, too.
 
-    Several tasks may share one: all of them together do not take longer at a time than `SLICE`.
+    Several tasks may share one: all of them together do not take longer than `SLICE` in a turn of the loop.
     """
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self._until = time.monotonic() + SLICE
+        self._until = 0.0  # when it is over, 0: nothing was done yet in this turn of the loop
+        self._next: asyncio.Handle | None = None
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
-    @property
     def over(self) -> bool:
-        return time.monotonic() >= self._until
+        """Have others been kept waiting for long enough?"""
+        now = time.monotonic()
+        if not self._until:
+            self._until = now + SLICE
+            self._see_to_next()
+        return now >= self._until
 
     async def give(self) -> None:
         """Let others run if it is time to."""
-        if not self.over:
-            return
-        async with self._lock:
-            if self.over:
-                await asyncio.sleep(0)
-                self._until = time.monotonic() + SLICE
+        while self.over():
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
+
+    def _see_to_next(self) -> None:
+        if self._next is None:
+            self._next = asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        """It is our turn again."""
+        self._next = None
+        self._until = 0.0
+        for _ in range(min(AFEW, len(self._waiting))):
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._waiting:
+            self._see_to_next()
 
 
 class Budget:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
@@ -129,7 +130,7 @@ async def test_a_res_ends_with_its_connection_and_leaves_nothing() -> None:
 async def test_others_are_served_while_much_is_reserved_or_given_back(message: str) -> None:
     async with world() as w:
         await find("mount")(w.p, ["mount", "-A", f"tcp!127.0.0.1!{await host.serve(w.p)}", "/n/client"])
-        s = await w.team(2000) if message == "release" else await w.clone()
+        s = await w.team(4000) if message == "release" else await w.clone()
         sizes = set()
         change = asyncio.create_task(w.echo(message, f"{s}/ctl"))
         while not change.done() or (message == "release" and w.device.sessions):
@@ -150,6 +151,21 @@ async def test_others_are_served_while_the_status_of_many_is_made() -> None:
             turns += 1
         assert len((await report).splitlines()) == 2000
         assert turns > 5
+
+
+async def test_work_that_gives_way_goes_on_in_each_turn_however_long_others_take() -> None:
+    mine, others = owner.Turn(), 0
+
+    async def step() -> None:
+        await mine.give()
+        time.sleep(2 * owner.SLICE)  # noqa: ASYNC251 - this is work, and waits for nothing
+
+    steps = asyncio.gather(*(step() for _ in range(20)))
+    while not steps.done():
+        time.sleep(2 * owner.SLICE)  # noqa: ASYNC251
+        await asyncio.sleep(0)
+        others += 1
+    assert 20 <= others < 30
 
 
 async def calls(work: Coroutine[Any, Any, Any]) -> int:
