@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, Protocol
 from taskfs.descriptors import files_before
 from taskfs.rest import at_rest, children
 from taskfs.spool import Bell
+from taskfs.watch import Watch
 
 LINGER = 10.0
 """Seconds that the helper stays for the next task; it takes longer to start than most tasks do."""
@@ -83,9 +84,13 @@ class Watcher(Protocol):
 
 
 class Guard:
-    """The tasks of an nsh, by number, and the helper while it is wanted or one of them is there."""
+    """The tasks of an nsh, by number, and the helper while it is wanted or one of them is there.
+
+    ``outputs`` tells whoever reads them when there is something in their pipes.
+    """
 
     def __init__(self) -> None:
+        self.outputs = Watch()
         self._wanted = False
         self._helper: Helper | None = None
         self._directory = ""
@@ -139,6 +144,7 @@ class Guard:
     def _have_helper(self) -> Helper:
         self._wanted = True
         self._stop_timer()
+        self.outputs.open()
         if self._helper is None:
             self._helper = Helper(self._hear, self._lost)
             if self._directory:
@@ -199,10 +205,12 @@ class Guard:
     def _leave(self) -> None:
         if not self._watchers:
             self._bell.ring()
-            if not self._wanted and self._helper is not None:
-                self._helper.close()
-                self._helper = None
-                self._remove_directory()
+            if not self._wanted:
+                self.outputs.close()
+                if self._helper is not None:
+                    self._helper.close()
+                    self._helper = None
+                    self._remove_directory()
 
     def _remove_directory(self) -> None:
         if self._directory:

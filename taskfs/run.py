@@ -83,8 +83,10 @@ class Task:
                 self._tell(f"exec {self._name}: {refused}")
                 raise refused from None
             raise
-        for pipe, fd in zip((pipes[0].attach, pipes[1].drain, pipes[2].drain), ours, strict=True):
-            pipe(fd)
+        stdin, *outputs = pipes
+        stdin.attach(ours[0])
+        for output, fd in zip(outputs, ours[1:], strict=True):
+            output.drain(fd, self._guard.outputs)
 
     async def _start(self, job: Job, ours: list[int]) -> None:
         """Run a command; what is put into ``ours`` are our ends of its standard files."""

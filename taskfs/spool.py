@@ -20,6 +20,7 @@ from nsh import errors
 from nsh.errors import P9Error
 from taskfs import owner
 from taskfs.owner import Budget
+from taskfs.watch import Watch
 
 MEMORY = 1 << 20
 """Bytes of one stream that are kept in memory; what comes later goes to a file."""
@@ -89,16 +90,21 @@ class Spool:
         self._space = Bell()
         self._positions: dict[object, int] = {}
         self._fd = -1
+        self._watch: Watch | None = None  # while there is a pipe
 
     # --- the task's side -----------------------------------------------------------------------
 
-    def drain(self, fd: int) -> None:
-        """Take all that comes out of the pipe ``fd``, which is the spool's from now on."""
+    def drain(self, fd: int, watch: Watch) -> None:
+        """Take all that comes out of the pipe ``fd``, which is the spool's now, when ``watch`` says so."""
         if self.eof:
             os.close(fd)
             return
         os.set_blocking(fd, False)
         self._fd = fd
+        self._watch = watch
+        self._readable()
+        if self.end and not self.eof:
+            self._readable()  # most tasks print little, and end
         self._resume()
 
     async def put(self, data: bytes) -> None:
@@ -118,12 +124,13 @@ class Spool:
     def _resume(self) -> None:
         """There may be room again."""
         self._space.ring()
-        if self._fd >= 0:
-            asyncio.get_running_loop().add_reader(self._fd, self._readable)
+        if self._watch is not None:
+            self._watch.add(self._fd, self._readable)
 
     def _readable(self) -> None:
         if not self._room():
-            asyncio.get_running_loop().remove_reader(self._fd)
+            if self._watch is not None:
+                self._watch.remove(self._fd)
             return
         try:
             data = os.read(self._fd, PIECE)
@@ -140,10 +147,10 @@ class Spool:
         """Nothing more will come."""
         self.eof = True
         self._space.ring()
-        if self._fd >= 0:
-            asyncio.get_running_loop().remove_reader(self._fd)
+        if self._watch is not None:
+            self._watch.remove(self._fd)
             os.close(self._fd)
-            self._fd = -1
+            self._watch = None
         self._bell.ring()
 
     def _keep(self, data: bytes) -> None:

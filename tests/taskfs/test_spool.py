@@ -12,13 +12,21 @@ from hypothesis import strategies as st
 from nsh import errors
 from taskfs import spool
 from taskfs.spool import Feed, Spool
+from taskfs.watch import Watch
+
+
+def watching() -> Watch:
+    """A watch that is ready."""
+    watch = Watch()
+    watch.open()
+    return watch
 
 
 async def _spooled(pieces: list[bytes], quota: int = spool.QUOTA) -> Spool:
     """A spool into which these pieces have come through a pipe, up to its end."""
     s = Spool(quota)
     ours, theirs = os.pipe()
-    s.drain(ours)
+    s.drain(ours, watching())
     for piece in pieces:
         os.write(theirs, piece)
         await asyncio.sleep(0)
@@ -54,7 +62,7 @@ def test_a_spool_gives_back_what_came_wherever_it_is_kept(
 async def test_a_read_past_what_came_waits_or_is_at_the_end() -> None:
     s = Spool()
     ours, theirs = os.pipe()
-    s.drain(ours)
+    s.drain(ours, watching())
     assert s.read(10, 0) is None
     os.write(theirs, b"abc")
     await s.more()
@@ -73,7 +81,7 @@ async def test_at_its_quota_a_spool_takes_no_more_until_it_is_read(monkeypatch: 
     s = Spool(400)
     ours, theirs = os.pipe()
     os.write(theirs, bytes(range(250)) * 8)
-    s.drain(ours)
+    s.drain(ours, watching())
     for _ in range(50):
         await asyncio.sleep(0)
     assert s.end == 400
@@ -111,7 +119,7 @@ async def test_while_the_disk_is_full_the_task_is_held_back_and_nothing_is_lost(
     ours, theirs = os.pipe()
     os.write(theirs, whole)
     os.close(theirs)
-    s.drain(ours)
+    s.drain(ours, watching())
     await asyncio.sleep(0.05)
     assert s.end == 100 and not s.eof
     assert s.read(1000, 0) == whole[:100]
