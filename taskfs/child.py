@@ -62,7 +62,7 @@ class Child:
         self.rank = 0
         self.started = False
         self.arg0 = ""
-        self._given: dict[str, bytes] = {}
+        self._given: dict[str, bytes] = {"args": b"", "env": b"", "ns": b""}
         self._held = held
         self._walked = walked or {}
         self._told = False
@@ -210,9 +210,9 @@ class Child:
             c.close()
 
     async def equip(self, files: Mapping[str, bytes]) -> None:
-        """Let small files have these contents, those that have not got them; at first they have none."""
+        """Let args, env and ns have these contents, those that have not got them."""
         for name, data in files.items():
-            if data != self._given.get(name, b""):
+            if data != self._given[name]:
                 await self.put(name, data)
                 self._given[name] = data
 

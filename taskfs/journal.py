@@ -23,6 +23,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._lines: deque[tuple[Diary | None, str]] = deque(maxlen=LINES)
+        self._second, self._shown = 0, ""
 
     def tell(self, text: str, about: Diary | None = None) -> None:
         """Add a line, perhaps ``about`` a session."""
@@ -30,7 +31,14 @@ class Journal:
         shown = text[:LONGEST]
         if not shown.isprintable():
             shown = "".join(ch if ch.isprintable() else "?" for ch in shown)
-        self._lines.append((about, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {number} {shown}\n"))
+        self._lines.append((about, f"{self._now()} {number} {shown}\n"))
+
+    def _now(self) -> str:
+        """The time, which is made text once a second."""
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._shown = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(second))
+        return self._shown
 
     def text(self, about: Diary | None = None) -> str:
         """All that is kept, or what is kept ``about`` a session."""

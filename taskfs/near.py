@@ -43,7 +43,8 @@ class NearChild(Child):
     async def exec(self, order: Order, words: list[str]) -> None:
         session = self._session
         session.alive()
-        await self.equip(order.files)
+        if order.files != self._given:
+            await self.equip(order.files)
         session.options.follow(order.session.options)
         place = str(self.rank)
         session.take(Role(self.rank, order.size, self.host.name, order.session.post, place))
