@@ -76,7 +76,10 @@ def waits(system: System, start: Launch) -> Place | None:
     for name in start.programs():
         if found is not None:
             break
-        found = place(os.path.join(start.directory, name))
+        path = os.path.join(start.directory, name)
+        found = place(path)
+        if found is None and os.access(path, os.X_OK, effective_ids=True) and not os.path.isdir(path):
+            break  # it is this one that will run
     return found
 
 
