@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from nsh.errors import P9Error
-from taskfs.owner import Turn
+from taskfs.owner import AFEW, Turn
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -47,7 +47,9 @@ async def each(
         await worker()
     else:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(together, len(todo))):
+            for n in range(min(together, len(todo))):
+                if n and n % AFEW == 0:
+                    await asyncio.sleep(0)  # more would but find that this turn is over
                 group.create_task(worker())
     return results
 

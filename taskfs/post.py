@@ -130,31 +130,31 @@ class Role(NamedTuple):
     post: Post
     directory: str
 
-    def environ(self, session: str) -> dict[str, str]:
+    def environ(self, session: str) -> dict[bytes, bytes]:
         """What the environment of the task has to say; ``session``: where it sees its session.
 
         Errors: as of `Post.address`.
         """
         return {
-            "PATH": _path(os.environ.get("PATH", os.defpath)),
-            "TASK_RANK": str(self.rank),
-            "TASK_SIZE": str(self.size),
-            "TASK_HOST": self.host,
-            "TASK_SESSION": session,
-            "TASK_ADDR": self.post.address,
+            b"PATH": _path(os.environ.get("PATH", os.defpath)),
+            b"TASK_RANK": b"%d" % self.rank,
+            b"TASK_SIZE": b"%d" % self.size,
+            b"TASK_HOST": os.fsencode(self.host),
+            b"TASK_SESSION": os.fsencode(session),
+            b"TASK_ADDR": os.fsencode(self.post.address),
         }
 
 
 @functools.lru_cache(maxsize=8)
-def _path(path: str) -> str:
+def _path(path: str) -> bytes:
     """``path``, with a directory that has `TOOL` at its end if none in it has."""
     import shutil
     import sysconfig
 
     if shutil.which(TOOL, path=path):
-        return path
+        return os.fsencode(path)
 
     checkout = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scripts")
     places = (os.path.dirname(sys.executable), sysconfig.get_path("scripts"), checkout)
     where = next((place for place in places if shutil.which(TOOL, path=place)), None)
-    return f"{path}:{where}" if where else path
+    return os.fsencode(f"{path}:{where}" if where else path)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from nsh import errors
@@ -257,12 +258,14 @@ class Leaf:
         return Task(self._guard, self._changed, self._tell)
 
     def _pipes(self) -> tuple[Feed, Spool, Spool]:
-        def held_back(name: str) -> Callable[[str], None]:
-            return lambda why: self._tell(f"{name} held back: {why}")
-
         budget = self._session.owner.budget
-        outputs = [Spool(held_back=held_back(name), budget=budget) for name in ("stdout", "stderr")]
-        return Feed(), outputs[0], outputs[1]
+        stdout, stderr = [
+            Spool(held_back=partial(self._held_back, name), budget=budget) for name in ("stdout", "stderr")
+        ]
+        return Feed(), stdout, stderr
+
+    def _held_back(self, name: str, why: str) -> None:
+        self._tell(f"{name} held back: {why}")
 
     async def _job(self, argv: list[str], role: Role) -> Job:
         options = self._options
@@ -275,13 +278,13 @@ class Leaf:
                 room = await role.post.room()
                 session, spaces = room.path, room.spaces
                 self._place = os.path.join(room.path, role.directory)
-            variables = {**role.environ(session), **options.env}
+            environ = role.environ(session)
         except OSError as e:
             what = "peers: " if options.peers == "on" else ""
             raise P9Error(f"exec failed: {what}{errors.from_os(e)}") from None
-        environ = {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
+        environ.update((os.fsencode(name), os.fsencode(value)) for name, value in options.env.items())
         directory = self._directory
-        slow = self._session.device.foresight.waits(argv[0], directory, variables.get("PATH"))
+        slow = self._session.device.foresight.waits(argv[0], directory, environ[b"PATH"])
         return Job(argv, directory, environ, options.nice, slow, spaces=spaces)
 
     def _space(self) -> Space | None:

@@ -31,7 +31,7 @@ from taskfs.gather import Team
 from taskfs.hosts import Host
 from taskfs.journal import Diary
 from taskfs.lost import Place
-from taskfs.many import each
+from taskfs.many import TOGETHER, each
 from taskfs.owner import ATONCE, Turn
 from taskfs.post import Post, Role
 from taskfs.run import Leaf
@@ -355,7 +355,8 @@ class Session(Directory):
             chosen = await hosts.choose(self, n, system, arch)
             got: list[Child] = []
             try:
-                results = await each(chosen, lambda host: self._clone(host, got))
+                together = 1 if chosen[0].here else TOGETHER  # what never waits is not done many at a time
+                results = await each(chosen, lambda host: self._clone(host, got), together)
                 self.alive()
                 failed = {h.name: str(e) for h, e in zip(chosen, results, strict=True) if e is not None}
                 if failed:

@@ -42,22 +42,22 @@ class Bell:
     __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     def ring(self) -> None:
         if self._waiters:
-            waiters, self._waiters = self._waiters, set()
+            waiters, self._waiters = self._waiters, {}
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
 
     async def wait(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
+        self._waiters[waiter] = None
         try:
             await waiter
         finally:
-            self._waiters.discard(waiter)
+            self._waiters.pop(waiter, None)
 
 
 class Spool:
@@ -83,7 +83,7 @@ class Spool:
         self._held_back = held_back
         self._budget = budget or Budget()
         self._head = bytearray()  # the first that are kept
-        self._segments: deque[tuple[int, int]] = deque()  # (offset of the first byte, descriptor)
+        self._segments: list[tuple[int, int]] = []  # (offset of the first byte, descriptor)
         self._tail = b""  # the last, as long as the disk does not take them
         self._retry: asyncio.TimerHandle | None = None
         self._bell = Bell()
@@ -228,7 +228,7 @@ class Spool:
             self._budget.memory -= len(self._head)
             self._head.clear()
         elif self._segments:
-            first, fd = self._segments.popleft()
+            first, fd = self._segments.pop(0)
             self._budget.disk -= second - first
             os.close(fd)
         elif self._tail:

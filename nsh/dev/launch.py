@@ -23,6 +23,9 @@ from nsh.kern.proc import System
 RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that Python ignores, and programs do not expect to be ignored."""
 
+MOMENT = 0.05
+"""Seconds for which it is not asked again whether one may have to wait for a program."""
+
 
 class Launch(NamedTuple):
     """What to run, where, with which environment, and what are the first three descriptors of the program."""
@@ -84,19 +87,19 @@ def waits(system: System, start: Launch) -> Place | None:
 
 
 class Foresight:
-    """`waits`, for who starts many programs at a time: what was found holds for a turn of the event loop."""
+    """`waits`, for who starts many programs at a time: what was found holds for a `MOMENT`."""
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self._known: dict[tuple[str, str, str | None], bool] = {}
+        self._known: dict[tuple[str, str, bytes], bool] = {}
 
-    def waits(self, program: str, directory: str, path: str | None) -> bool:
+    def waits(self, program: str, directory: str, path: bytes) -> bool:
         """May one have to wait for the start of ``program``? ``path``: PATH, by which it is looked for."""
         key = program, directory, path
         if key not in self._known:
             if not self._known:
-                asyncio.get_running_loop().call_soon(self._known.clear)
-            start = Launch([program], directory, {"PATH": path} if path else {}, ())
+                asyncio.get_running_loop().call_later(MOMENT, self._known.clear)
+            start = Launch([program], directory, {"PATH": os.fsdecode(path)} if path else {}, ())
             self._known[key] = waits(self._system, start) is not None
         return self._known[key]
 
