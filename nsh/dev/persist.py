@@ -67,6 +67,9 @@ def keep(p: Proc, conn: Chan, dial: Dial) -> Chan:
     kept = Chan(KeptDevice(p.system), conn.qid, conn.path)
     kept.mode = ORDWR
     kept.aux = Persistent(kept, conn, dial)
+    if conn in p.system.dialled:
+        made = p.system.dialled[conn]
+        p.system.dialled[kept] = made._replace(options=made.options + "P")
     kept.aux.forget = (p.system.find(1) or p.leader).atexit(kept.aux.close)
     return kept
 

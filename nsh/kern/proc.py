@@ -19,7 +19,8 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from nsh import errors
 from nsh.kern.chan import Chan, Path, settle
@@ -265,6 +266,17 @@ def _check(flags: int) -> None:
 DeviceTable = Mapping[str, str | type[Device]]
 
 
+class Dialled(NamedTuple):
+    """A connection that was made by the files of another machine, and is mounted with ``options``.
+
+    ``network``: how one came to the directory with these files; ``where``: the host and port dialled there.
+    """
+
+    options: str
+    network: Path
+    where: str
+
+
 class System:
     """The devices and the processes of one kernel.
 
@@ -276,7 +288,8 @@ class System:
     ``job``: the process that a shell calls ``%...``;
     ``qids``: how qids look to clients of exports;
     ``ndb``: a file that says which addresses there are, and where; None: the real network;
-    ``tap``: is given every Stream that is to carry 9P, and returns the one to use; None: leave it.
+    ``tap``: is given every Stream that is to carry 9P, and returns the one to use; None: leave it;
+    ``dialled``: how the connections were made that another machine made for us, by their data files.
     """
 
     def __init__(self, devices: DeviceTable, eve: str = "") -> None:
@@ -287,6 +300,7 @@ class System:
         self.job: Callable[[str], Proc | None] = lambda word: None
         self.ndb: str | None = None
         self.tap: Callable[[Stream], Stream] | None = None
+        self.dialled: WeakKeyDictionary[Chan, Dialled] = WeakKeyDictionary()
         self.qids = QidMap()
         self.procs: dict[int, Proc] = {}
         self._classes: dict[str, str | type[Device]] = dict(devices)

@@ -126,11 +126,21 @@ class _Cook:
 
     def _mount(self, mount: Mount, connection: Chan, letters: str, target: str) -> list[str]:
         """How a server is mounted again; the spec matters only where that is possible."""
-        again = None if self._raw else connection.dev.redial(connection)
+        again = None if self._raw else self._again(connection)
         options, source = again or ("", str(connection.path))
         letters = options + letters
         spec = [mount.spec] if mount.spec and not self._raw and not _piped(mount.to) else []
         return ["mount", *([f"-{letters}"] if letters else []), source, target, *spec]
+
+    def _again(self, connection: Chan) -> tuple[str, str] | None:
+        """Device.redial; of a connection that another machine made, with the network that is there."""
+        dialled = self._system.dialled.get(connection)
+        if dialled is None:
+            return connection.dev.redial(connection)
+        network = next(self._names(dialled.network), str(dialled.network))
+        if "!" in network or self._lost(dialled.network):
+            return None  # that is no address, or it leads nowhere
+        return dialled.options, f"{network.removeprefix('/net/')}!{dialled.where}"
 
     def _make(self, step: Step) -> None:
         """What a name space is like after this step."""
@@ -142,23 +152,23 @@ class _Cook:
 
     def _source(self, c: Chan) -> tuple[str, bool]:
         """A name for what is to be bound, and whether it must be found under a mount."""
-        name = next(self._names(c), str(c.path))
+        name = next(self._names(c.path), str(c.path))
         return name, c.key in self._made and not name.startswith("#")
 
     def _target(self, c: Chan) -> str:
         """A name for what is to be bound onto; the same for all members, if it can be."""
         if self._lost(c.path):
             return str(c.path)
-        names = self._names(c)
+        names = self._names(c.path)
         first = next(names, str(c.path))
         usual = self._called.setdefault(c.key, first)
         return usual if usual == first or usual in names else first
 
-    def _names(self, c: Chan) -> Iterator[str]:
-        """The names that lead to ``c`` in what has been made, the one that was used first of all."""
-        name = str(c.path)
-        origin = self._origin(c.path)
-        if not name.startswith("#") and self._leads(c.path):
+    def _names(self, path: Path) -> Iterator[str]:
+        """The names that lead to a file in what has been made, the one that was used first of all."""
+        name = str(path)
+        origin = self._origin(path)
+        if not name.startswith("#") and self._leads(path):
             yield name
         short = self._from_the_root(origin)
         if short is not None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from nsh import errors
 from nsh.kern.chan import Chan, settle
 from nsh.kern.namec import Access, namec
-from nsh.kern.proc import Proc, System
+from nsh.kern.proc import Dialled, Proc, System
 from nsh.net import handed, ndb
 from nsh.net.address import HANDED, Address, address, check_peer, failure, port
 from nsh.net.conn import Conn, adopt, enter
@@ -66,7 +66,11 @@ async def call(p: Proc, text: str) -> Chan:
         return await dial(p.system, text)
     if a.net == "unix" or clone.dev is p.system.device("I"):
         return await dial(p.system, str(a._replace(net=net.rpartition("/")[2])))
-    return await _call_by_files(p, net, f"{a.host}!{port(a._replace(net='net'))}")
+    where = f"{a.host}!{port(a._replace(net='net'))}"
+    c = await _call_by_files(p, net, where)
+    assert clone.path.parent is not None
+    p.system.dialled[c] = Dialled("A", clone.path.parent, where)
+    return c
 
 
 async def _call_by_files(p: Proc, net: str, where: str) -> Chan:

@@ -9,6 +9,7 @@ import pytest
 
 from nsh.kern.mnt import MAFTER, MCREATE, MREPL
 from nsh.kern.proc import Proc, current
+from nsh.kern.recipe import recipe
 from nsh.net.dial import announce, call, dial
 from nsh.p9.const import ORDWR, OREAD
 from tests.conformance import check_tree
@@ -180,6 +181,11 @@ async def test_a_call_uses_the_network_of_the_name_space() -> None:
     assert await command(p, "mount", "-A", server.address, "/mnt/far") == ("", "")
     assert await content(p, "/mnt/far/f") == "f"
     assert len(await listing(gateway, "/net/tcp")) == len(before) + 1
+    assert f"mount -A {server.address} /mnt/far" in recipe(p)
+    assert "mount /net/tcp/1/data /mnt/far" in recipe(p, raw=True)
+    assert await command(p, "mount", "-AP", server.address, "/mnt/far") == ("", "")
+    await p.unmount(None, "/net")
+    assert f"mount -AP /mnt/net/{server.address} /mnt/far" in recipe(p)
     p.exit()
     await quiet()
     await server.stop()
