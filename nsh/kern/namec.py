@@ -353,9 +353,8 @@ async def _start(p: Proc, name: Name) -> tuple[Chan, Pgrp | None]:
     return await p.system.attach(name.start[1:2], name.start[2:], p.pgrp.nodevs), None
 
 
-async def _walk_name(p: Proc, name: Name, elems: Sequence[str]) -> tuple[Chan, Pgrp | None]:
+async def _walk_name(start: Chan, pgrp: Pgrp | None, name: Name, elems: Sequence[str]) -> Chan:
     """Walk the first elements of a name; errors carry the part of the name that was reached."""
-    start, pgrp = await _start(p, name)
     try:
         c = await walk(start, elems, pgrp)
     except WalkError as e:
@@ -363,7 +362,7 @@ async def _walk_name(p: Proc, name: Name, elems: Sequence[str]) -> tuple[Chan, P
         raise prefix_error(e.reason, name.text, end) from None
     if name.mustbedir and elems and len(elems) == len(name.elems) and not c.qid.type & QTDIR:
         raise prefix_error(errors.Enotdir(), name.text, name.ends[-1])
-    return c, pgrp
+    return c
 
 
 async def namec(p: Proc, text: str, access: Access, mode: int = 0) -> Chan:
@@ -373,7 +372,8 @@ async def namec(p: Proc, text: str, access: Access, mode: int = 0) -> Chan:
     step (open, remove, ...) bare.
     """
     name = parse(text)
-    c, pgrp = await _walk_name(p, name, name.elems)
+    start, pgrp = await _start(p, name)
+    c = await _walk_name(start, pgrp, name, name.elems)
     if not name.elems:
         c = await clone(c)  # nothing was walked to, so nothing has told yet whether it is still there
     if access is Access.MOUNT:
@@ -436,11 +436,12 @@ async def create(p: Proc, text: str, mode: int, perm: int) -> Chan:
     `Enocreate`, `Ecreatedir`, and those of `namec`.
     """
     name = parse(text)
+    start, pgrp = await _start(p, name)
     if name.mustbedir and not perm & DMDIR:
         raise prefix_error(errors.Ecreatedir(), name.text, name.ends[-1] if name.ends else len(text))
     if not name.elems:
         raise errors.Eexist()
-    parent, pgrp = await _walk_name(p, name, name.elems[:-1])
+    parent = await _walk_name(start, pgrp, name, name.elems[:-1])
     last = name.elems[-1]
     found = await _existing(parent, last, pgrp)
     if found is None:

@@ -161,6 +161,7 @@ async def test_names_with_a_sharp_see_no_mounts() -> None:
 async def test_devices_that_cannot_be_attached(name: str, text: str) -> None:
     p = await world()
     assert await failure(p.stat(name)) == text
+    assert await failure(p.create(name, OWRITE, 0o666)) == text
 
 
 async def test_create_truncates_what_exists_and_oexcl_refuses_it() -> None:
