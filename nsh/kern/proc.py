@@ -220,7 +220,10 @@ class Proc(Syscalls):
             self.exit("killed")
 
     def exit(self, status: str = "") -> None:
-        """The process is over: its files are closed, and what was asked for with `atexit` is done."""
+        """The process is over: its files are closed, and what was asked for with `atexit` is done.
+
+        It may be remembered for long, by a shell that has not waited for it; it holds no server any more.
+        """
         if self.status is not None:
             return
         self.status = status
@@ -229,6 +232,9 @@ class Proc(Syscalls):
         for callback in reversed(callbacks):
             callback()
         if self.parent is not None:
+            self.dot = self.slash
+            if self.leader is not self:  # farewells of a leader need the names that it had
+                self.pgrp = Pgrp()
             self.parent.children.discard(self)
             for tell in self.parent.watchers:
                 tell(f'{self.pid} "{self.args[0] if self.args else ""}":{status}')

@@ -194,6 +194,15 @@ async def test_a_name_space_that_nobody_uses_any_more_lets_go_of_its_servers() -
     q.close(ours)
     q.close(theirs)
     assert (await listing(q, "/mnt/b"), await listing(p, "/mnt/b")) == (["f"], [])
-    q.exit()
-    del q
+    q.exit()  # it may be remembered for long, by who has not waited for it
     await server.wait()
+
+
+async def test_a_process_that_has_ended_stands_nowhere() -> None:
+    p = await world("a/")
+    await p.bind("#m", "/mnt/a", MREPL)
+    q = p.fork()
+    await q.chdir("/mnt/a/place")
+    assert await listing(p, "/mnt/a") == ["place"]
+    q.exit()
+    assert await listing(p, "/mnt/a") == []
