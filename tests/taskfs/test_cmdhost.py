@@ -1,9 +1,13 @@
-"""A host that has but cmd(3) is a host: ours, and one that does what the manual says and no more."""
+"""A host that has but cmd(3) is a host: ours, one that does what the manual says, and a real Inferno.
+
+emu on the PATH means a hosted Inferno that finds its files by itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +17,7 @@ import pytest
 from nsh.kern.mnt import MREPL
 from nsh.p9.const import OWRITE
 from taskfs import hosts
-from tests.fuse.mounts import server
+from tests.fuse.mounts import free_port, server
 from tests.taskfs import host
 from tests.taskfs.test_hosts import Remote, remote, running
 from tests.taskfs.world import SESSION_FILES, World, until, world
@@ -40,14 +44,42 @@ async def ours(tmp_path: Path) -> AsyncIterator[World]:
             await w.p.unmount(None, "/remote/far")
 
 
-@pytest.fixture(params=["inferno", "ours"])
+@asynccontextmanager
+async def emu() -> AsyncIterator[World]:
+    """A world with an Inferno as its only host, far."""
+    port = free_port()
+    script = f"bind -a '#C' /; styxlisten -A tcp!127.0.0.1!{port} export /"
+    nothing = asyncio.subprocess.DEVNULL
+    argv = ("emu", "/dis/sh.dis", "-c", script)
+    process = await asyncio.create_subprocess_exec(*argv, stdin=nothing, stdout=nothing)
+    try:
+        await until(lambda: answers(port))
+        async with world() as w:
+            await host.mount(w.p, "far", port)
+            yield w
+            await w.p.unmount(None, "/remote/far")
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def answers(port: int) -> bool:
+    """Does anybody take calls there?"""
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(params=["inferno", "ours", pytest.param("emu", marks=pytest.mark.requires("emu"))])
 def far(request: pytest.FixtureRequest, tmp_path: Path) -> object:
-    """One of the two worlds."""
+    """One of the three worlds."""
 
     @asynccontextmanager
     async def made() -> AsyncIterator[World]:
         if request.param == "ours":
             async with ours(tmp_path) as w:
+                yield w
+        elif request.param == "emu":
+            async with emu() as w:
                 yield w
         else:
             async with inferno(tmp_path) as (w, _):
