@@ -29,7 +29,7 @@ def running(pid: int) -> bool:
     """Is there a process ``pid``? One that is dead, and only waits to be waited for, is none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before it was opened, or before it was read
         return False
 
 
