@@ -28,6 +28,8 @@ log = logging.getLogger("nsh.net")
 
 BACKLOG = 1024
 """Connections that the kernel keeps for us until they are accepted."""
+LINE = 8192
+"""Most bytes of an answer of a connection server."""
 RETRY = 1.0
 """Seconds to wait before accepting again when there are no descriptors left."""
 CALM = 60.0
@@ -51,8 +53,8 @@ async def call(p: Proc, text: str) -> Chan:
     """dial(2): connect as process ``p`` does, by the network of its name space.
 
     That is this machine's, unless files of another are bound or mounted at /net, or the address begins
-    with the name of such a network: ``/n/gateway/net/tcp!host!service``. Errors: those of `dial`, of
-    `handed.connection`, and of the files.
+    with the name of such a network: ``/n/gateway/net/tcp!host!service``. There a connection server, cs,
+    knows hosts and services by name. Errors: those of `dial`, of `handed.connection`, and of the files.
     """
     a = address(text)
     if a.net in HANDED:
@@ -66,14 +68,45 @@ async def call(p: Proc, text: str) -> Chan:
         return await dial(p.system, text)
     if a.net == "unix" or clone.dev is p.system.device("I"):
         return await dial(p.system, str(a._replace(net=net.rpartition("/")[2])))
-    where = f"{a.host}!{port(a._replace(net='net'))}"
-    c = await _call_by_files(p, net, where)
+    c = await _call_by_files(p, net, a)
     assert clone.path.parent is not None
-    p.system.dialled[c] = Dialled("A", clone.path.parent, where)
+    p.system.dialled[c] = Dialled("A", clone.path.parent, f"{a.host}!{a.service}")
     return c
 
 
-async def _call_by_files(p: Proc, net: str, where: str) -> Chan:
+async def _call_by_files(p: Proc, net: str, a: Address) -> Chan:
+    """csdial: connect by the files in the directory ``net``, or as the connection server beside it says."""
+    top, _, name = net.rpartition("/")
+    try:
+        cs = await namec(p, f"{top}/cs", Access.OPEN, ORDWR)
+    except OSError:
+        return await _connect_by_files(p, net, f"{a.host}!{port(a._replace(net='net'))}")
+    try:
+        question = f"{name}!{a.host}!{a.service}"
+        await settle(cs.dev.write(cs, question.encode("utf-8", "surrogateescape"), 0))
+        return await _connect_as_told(p, top, cs)
+    finally:
+        cs.close()
+
+
+async def _connect_as_told(p: Proc, top: str, cs: Chan) -> Chan:
+    """Try the answers of a connection server: lines with the name of a clone file and what to write there.
+
+    Its names are those of its own name space, in which the networks are in /net; here they are in ``top``.
+    """
+    reason: OSError = errors.Ebadaddr()
+    at = 0
+    while line := await settle(cs.dev.read(cs, LINE, at)):
+        at += len(line)
+        clone, _, where = line.decode("utf-8", "surrogateescape").rstrip("\n").partition(" ")
+        try:
+            return await _connect_by_files(p, "/".join([top, *clone.split("/")[2:-1]]), where)
+        except OSError as e:
+            reason = e.with_traceback(None)
+    raise reason
+
+
+async def _connect_by_files(p: Proc, net: str, where: str) -> Chan:
     """Connect to ``where``, host and port, by the files of ip(3) in the directory ``net``."""
     ctl = await namec(p, f"{net}/clone", Access.OPEN, ORDWR)
     try:

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from nsh.dev.srv import file2chan
+from nsh.errors import P9Error
+from nsh.kern.chan import Chan
+from nsh.kern.dev import File
 from nsh.kern.mnt import MAFTER, MCREATE, MREPL
 from nsh.kern.proc import Proc, current
 from nsh.kern.recipe import recipe
@@ -186,6 +190,51 @@ async def test_a_call_uses_the_network_of_the_name_space() -> None:
     assert await command(p, "mount", "-AP", server.address, "/mnt/far") == ("", "")
     await p.unmount(None, "/net")
     assert f"mount -AP /mnt/net/{server.address} /mnt/far" in recipe(p)
+    p.exit()
+    await quiet()
+    await server.stop()
+    await host.stop()
+
+
+class ConnectionServer(File):
+    """/net/cs, which knows one host, at two addresses."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__("cs", 0o666)
+        self._port = port
+        self.asked: list[str] = []
+
+    def write(self, c: Chan, data: bytes, offset: int) -> int:
+        self.asked.append(bytes(data).decode())
+        if not self.asked[-1].startswith("tcp!alpha!"):
+            raise P9Error("cs: can't translate address")
+        return len(data)
+
+    def read(self, c: Chan, count: int, offset: int) -> bytes:
+        lines = [f"/net/tcp/clone 127.0.0.1!{port}\n".encode() for port in (0, self._port)]
+        return b"".join(lines)[offset:].partition(b"\n")[0] + b"\n" if offset < sum(map(len, lines)) else b""
+
+
+async def test_the_connection_server_of_another_network_knows_names() -> None:
+    gateway = await world()
+    await gateway.bind("#I", "/net", MAFTER)
+    await gateway.bind("#scs", "/net", MAFTER)
+    server = await Host.start(await world("f"))
+    cs = ConnectionServer(server.port)
+    await file2chan(gateway, "#scs", cs)
+    host = await Host.start(gateway, "/net")
+    p = await world("net/", "far/")
+    assert await command(p, "mount", "-A", host.address, "/mnt/net") == ("", "")
+    await p.bind("/mnt/net", "/net", MREPL)
+    assert await command(p, "mount", "-A", "alpha", "/mnt/far") == ("", "")
+    assert await content(p, "/mnt/far/f") == "f"
+    assert cs.asked == ["tcp!alpha!styx"]
+    assert "mount -A tcp!alpha!styx /mnt/far" in recipe(p)
+    _, said = await command(p, "mount", "-A", "/mnt/net/tcp!beta!9fs", "/mnt/far")
+    assert said == "mount: can't dial /mnt/net/tcp!beta!9fs: cs: can't translate address\n"
+    cs._port = 0
+    _, said = await command(p, "mount", "-A", "alpha", "/mnt/far")
+    assert said == "mount: can't dial net!alpha!styx: Connection refused\n"
     p.exit()
     await quiet()
     await server.stop()
