@@ -147,6 +147,35 @@ def test_inferno_on_ours(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.requires("emu")
+def test_inferno_runs_commands_by_our_taskfs() -> None:
+    with exported("#T") as (port,):
+        out = inferno(
+            f"mount -A tcp!127.0.0.1!{port} /n/remote; cd /n/remote/remote;"
+            "{ echo res 2 >0/ctl; echo exec sh -c '''echo rank %r; cat; exit %r''' >0/ctl;"
+            "echo input >0/stdin; cat 0/stdout 0/wait 0/status; ls 0/1; rm 0; ls 0 } <clone"
+        )
+    lines = out.splitlines()
+    assert lines[:4] == ["rank 0", "input", "rank 1", "input"]
+    assert [(line[0], line.split(" ", 6)[6]) for line in lines[4:6]] == [("0", "''"), ("1", "'exit: 1'")]
+    assert [line.split()[2] for line in lines[6:8]] == ["Done", "Done"]
+    files = "args ctl env ns status stderr stdin stdio stdout wait"
+    assert lines[8:] == [*(f"0/1/{name}" for name in files.split()), "ls: 0: '0' file does not exist"]
+
+
+@pytest.mark.requires("emu")
+def test_infernos_os_uses_our_cmd() -> None:
+    with exported("#C") as (port,):
+        out = inferno(
+            f"mount -A tcp!127.0.0.1!{port} /n/remote; os -m /n/remote/cmd -d /usr pwd;"
+            "echo in | os -m /n/remote/cmd cat;"
+            "os -m /n/remote/cmd sh -c 'echo oops >&2; exit 3'; echo $status;"
+            "os -m /n/remote/cmd no-such-program"
+        )
+    refusal = "os: cannot exec: exec failed: No such file or directory"
+    assert out.splitlines() == ["/usr", "in", "oops", "host: exit: 3", refusal]
+
+
+@pytest.mark.requires("emu")
 @pytest.mark.parametrize("tree", ["memfs /n/local", "bind -c '#U*{}' /n/local"])
 def test_ours_on_infernos(tree: str, tmp_path: Path) -> None:
     port = free_port()
