@@ -346,8 +346,6 @@ class Team:
         self._bell.ring()
 
 
-
-
 def _why(child: Child, e: object) -> str:
     """Why a child could not start; a host that is at fault is named."""
     return f"{child.host.name}: {e}" if isinstance(e, ConnectionError) else str(e)

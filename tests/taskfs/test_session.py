@@ -101,6 +101,14 @@ async def test_dir_env_args_and_substitution_reach_the_task() -> None:
         )
 
 
+async def test_signs_are_those_of_the_session_that_a_task_is_in() -> None:
+    async with world() as w:
+        s = await w.team(2)
+        await w.echo("res 3", f"{s}/1/ctl")
+        await w.echo("exec sh -c 'echo %r/%n $TASK_RANK/$TASK_SIZE'", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "0/2 0/2\n" + "".join(f"{r}/3 {r}/3\n" for r in range(3))
+
+
 async def test_a_sign_that_is_doubled_is_none_at_any_depth() -> None:
     async with world() as w:
         host = os.uname().nodename

@@ -10,8 +10,8 @@ from nsh import errors
 from nsh.kern.namec import quote
 from taskfs import status
 from taskfs.ctl import split
-from taskfs.signs import literal, substitute
 from taskfs.merge import LINEMAX, Lines
+from taskfs.signs import literal, substitute
 
 
 @given(st.lists(st.lists(st.text(st.characters(codec="utf-8")), min_size=1), min_size=1))
