@@ -114,7 +114,7 @@ async def test_a_sign_that_is_doubled_is_none_at_any_depth() -> None:
         host = os.uname().nodename
         leaf, s = await w.clone(), await w.team(2)
         await w.echo("res 1", f"{s}/1/ctl")
-        for session, ranks in ((leaf, "0"), (s, "01")):
+        for session, ranks in ((leaf, "0"), (s, "00")):  # the other one is the first of its own
             await w.echo("exec echo %r %%r %%%h 100% %% %%d", f"{session}/ctl")
             shown = [f"{rank} %r %{host} 100% %% %%d\n" for rank in ranks]
             assert await w.cat(f"{session}/stdout") == "".join(shown)
