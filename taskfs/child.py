@@ -7,6 +7,7 @@ How children are made to look like one session is `gather`'s business.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,15 +30,20 @@ HELD = {"stdin": OWRITE, "stdout": OREAD, "stderr": OREAD, "wait": OREAD}
 """The files of a child that are held open from exec to release, besides its ctl."""
 
 
+PIECE = 32 << 10
+"""Bytes on their way to one child at a time, where others may have to wait for them."""
+
+
 class Order(NamedTuple):
     """What those ``size`` children are told who are to run something for ``session``: the contents of their
-    ``files`` args, env and ns, and control messages.
+    ``files`` args, env and ns, and control messages; ``fed``: somebody may write to their standard input.
     """
 
     session: Session
     size: int
     files: Mapping[str, bytes]
     settings: Sequence[str]
+    fed: bool
 
 
 class Child:
@@ -66,6 +72,8 @@ class Child:
         self._held = held
         self._walked = walked or {}
         self._told = False
+        self._fed = False  # as far as it knows
+        self._turn = asyncio.Lock()
         self._covered: Chan | None = None
         self._pgrp: Pgrp | None = None
         self._hidden = False
@@ -143,7 +151,9 @@ class Child:
         if not place:  # it does not know it, and finds no sign that it would replace
             here = self.rank, order.size, self.host.name
             words = [literal(substitute(word, *here)) for word in words]
-        message = "\n".join([*order.settings, *place, "exec " + " ".join(map(quote, words))])
+        fed = [] if order.fed == self._fed else [f"fed {'on' if order.fed else 'off'}"]
+        self._fed = order.fed
+        message = "\n".join([*order.settings, *fed, *place, "exec " + " ".join(map(quote, words))])
         todo: list[Callable[[], Awaitable[None]]] = [self._only_hold, lambda: self.command(message)]
         for result in await each(todo, lambda do: do()):
             if isinstance(result, OSError):
@@ -190,7 +200,26 @@ class Child:
 
     def write(self, name: str, data: bytes) -> Maybe[int]:
         """Write all of ``data`` to a file that is held open. Errors: `Lost`, and those of the host."""
-        return self._write_all(self._file(name), data)
+        if not data:
+            self._fed = False  # it was the last
+        return self._write_in_turn(self._file(name), data, max(len(data), 1))
+
+    def feed(self, data: bytes) -> Maybe[int]:
+        """The same with the standard input, little at a time: what is for others may wait at the host."""
+        return self._write_in_turn(self._file("stdin"), data, PIECE)
+
+    async def _write_in_turn(self, c: Chan, data: bytes, size: int) -> int:
+        async with self._turn:
+            for at in range(0, max(len(data), 1), size):
+                await self._write_all(c, data[at : at + size])
+        return len(data)
+
+    def claim(self) -> Maybe[None]:
+        """Tell it that somebody may write to its standard input from now on. Errors: as of `command`."""
+        if self._fed:
+            return None
+        self._fed = True
+        return self.command("fed on")
 
     async def _write_all(self, c: Chan, data: bytes) -> int:
         done = await self._reached.ask(c.dev.write(c, data, 0))

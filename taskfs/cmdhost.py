@@ -247,6 +247,10 @@ class FarLeaf(Leaf):
         super().__init__(session)
         self._line = line
 
+    def resting(self) -> bool:
+        """Has the task ended? Of one that runs it cannot be told what it waits for."""
+        return self.used and not self.running
+
     def _new_task(self) -> Task:
         return FarTask(self._guard, self._changed, self._tell, self._line)
 

@@ -228,6 +228,12 @@ def _xsplice(session: Session, a: str, b: str) -> None:
     session.xsplice(_number(a), _number(b))
 
 
+def _fed(session: Session, word: str) -> None:
+    if word not in ("on", "off"):
+        raise ValueError(word)
+    session.feed_above(word == "on")
+
+
 def _resting(session: Session) -> Maybe[None]:
     return session.check_resting()
 
@@ -277,6 +283,7 @@ WORDS = {
     "closein": Word(0, 0, _closein),
     "splice": Word(1, 1, _splice),
     "xsplice": Word(2, 2, _xsplice),
+    "fed": Word(1, 1, _fed),
     "resting": Word(0, 0, _resting),
     "release": Word(0, 0, _release),
     "detach": Word(0, 0, _detach),

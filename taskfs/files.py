@@ -231,6 +231,7 @@ class Writer:
             self._fresh = self._counted = False
             session.writer_waits()
         else:
+            session.fed_above = False
             self.close()
             session.end_unwritten()
         return 0

@@ -37,7 +37,7 @@ class Team:
 
     def __init__(self, session: Session, early: Feed) -> None:
         self.children: list[Child] = []
-        self.neighbours = Neighbours(lambda: session.fed)
+        self.neighbours = Neighbours(lambda: session.astir, session.background)
         self._session = session
         self._options = session.options
         self._early = early
@@ -100,10 +100,11 @@ class Team:
             "env": lines.encode("utf-8", "surrogateescape"),
             "ns": options.ns,
         }
-        return Order(self._session, len(self.children), files, options.settings())
+        return Order(self._session, len(self.children), files, options.settings(), self._session.fed)
 
     async def _start(self, child: Child, order: Order, argv: list[str]) -> None:
-        await child.exec(order, argv)
+        fed = order.fed or self.neighbours.writes_to(child)
+        await child.exec(order._replace(fed=fed), argv)
         child.arg0 = substitute(argv[0], child.rank, order.size, child.host.name)
         child.started = True
         self.neighbours.settled([child])
@@ -179,6 +180,12 @@ class Team:
         cursor = self._cursors.pop(reader, None)
         if cursor is not None:
             cursor.close()
+
+    def claim(self) -> None:
+        """Let the children know that somebody may write to their standard input."""
+        for child in self.children:
+            if child.started:
+                self._session.background(child.claim())
 
     # --- input ---------------------------------------------------------------------------------
 

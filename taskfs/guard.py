@@ -64,11 +64,14 @@ class NoDirectory(OSError):
 
 class Watcher(Protocol):
     """Who is told what becomes of a task; ``number``: what the guard calls it, and ``pid``: its process, 0
-    before its start.
+    before its start; ``over``: this has ended.
     """
 
     number: int
     pid: int
+
+    @property
+    def over(self) -> bool: ...
 
     def started(self, pid: int) -> None:
         """It runs, as this process."""
@@ -168,7 +171,9 @@ class Guard:
             self._helper.ask(message)
 
     def at_rest(self, watcher: Watcher) -> bool:
-        """Does all that came of a task that runs wait for its input? See `rest`."""
+        """Does all that is left of a task wait for its input, if anything is? See `rest`."""
+        if watcher.number not in self._watchers:
+            return True
         if self._helper is None:
             return False
         started = {watcher.pid for watcher in self._watchers.values()}
@@ -176,7 +181,7 @@ class Guard:
             adopted = self._helper.adopted(watcher.number, started)
         except OSError:
             return False
-        return at_rest([watcher.pid, *adopted])
+        return at_rest(adopted if watcher.over else [watcher.pid, *adopted])
 
     # --- whether the helper is wanted ----------------------------------------------------------
 

@@ -47,6 +47,7 @@ class NearChild(Child):
             await self.equip(order.files)
         session.options.follow(order.session.options)
         place = str(self.rank)
+        session.fed_above = order.fed
         session.take(Role(self.rank, order.size, self.host.name, order.session.post, place))
         self._hold()
         await settle(session.exec(words))
@@ -73,6 +74,12 @@ class NearChild(Child):
         if self._writer is None:
             raise errors.Ehungup()
         return self._writer.write(data)
+
+    def feed(self, data: bytes) -> Maybe[int]:
+        return self.write("stdin", data)
+
+    def claim(self) -> None:
+        self._session.feed_above(True)
 
     async def _status(self) -> str:
         self._session.alive()

@@ -11,42 +11,45 @@ child that the session itself holds open (`child`): in whose name it comes, nobo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from nsh import errors
-from nsh.kern.chan import settle
+from nsh.kern.chan import Maybe, settle
 from taskfs.child import Child
-from taskfs.many import each
+from taskfs.many import Lost, each
 from taskfs.spool import Bell
 
 SOON, LATE = 0.05, 1.0
 """Seconds until tasks are asked whether they all wait, after something has happened, and at most."""
-PIECE = 32 << 10
-"""Bytes on their way to one child at a time; what is for all children of a host may have to wait there."""
 
 
 class Neighbours:
     """The children of a team as those who write to each other.
 
-    ``fed`` tells whether somebody else may write to them, and what they print to each other is on its way.
+    ``astir`` tells whether somebody else may write to them, or what they print to each other is on its way;
+    ``background`` sees to it that something is done.
     """
 
-    def __init__(self, fed: Callable[[], bool]) -> None:
-        self._others_write = fed
+    def __init__(self, astir: Callable[[], bool], background: Callable[[Maybe[None]], None]) -> None:
+        self._others_write = astir
+        self._background = background
         self._starting: set[Child] = set()
         self._running: set[Child] = set()  # those that start, too
+        self._begun: set[Child] = set()  # those of which something may be left when they have ended, too
         self._writers: Counter[Child] = Counter()
         self._met: set[Child] = set()  # those that had writers
         self._over = False
         self._fed: set[Child] = set()  # those to whom all was given that was to be
         self._bell = Bell()
-        self._turns: dict[Child, asyncio.Lock] = {}
         self._watching: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Future[None]] = set()
         self._ended: set[Child] = set()  # those who were told that their input has ended
         self._stirred = 0  # how often something has happened that may wake a task
         self._asking: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+        self._closed = False
 
     # --- what becomes of the tasks -------------------------------------------------------------
 
@@ -64,7 +67,9 @@ class Neighbours:
     def settled(self, children: Sequence[Child]) -> None:
         """These have started, or have failed to."""
         self._starting.difference_update(children)
-        self._running.difference_update(child for child in children if not child.started)
+        failed = {child for child in children if not child.started}
+        self._running -= failed
+        self._begun = self._begun.union(children) - failed
         self._bell.ring()
 
     def let_go(self, children: Sequence[Child]) -> list[Child]:
@@ -74,9 +79,14 @@ class Neighbours:
 
     def close(self) -> None:
         """The session is freed."""
+        self._closed = True
         self._stop_watching()
         for task in self._ending:
             task.cancel()
+
+    def writes_to(self, child: Child) -> bool:
+        """Has somebody the input of ``child`` open?"""
+        return self._writers[child] > 0
 
     # --- what a writer does --------------------------------------------------------------------
 
@@ -85,6 +95,7 @@ class Neighbours:
         self._writers[child] += 1
         self._met.add(child)
         self._stirred += 1
+        self._background(child.claim())
         if self._watching is None:
             self._watching = asyncio.get_running_loop().create_task(self._watch())
 
@@ -93,8 +104,7 @@ class Neighbours:
         self._writers[child] -= 1
         self._stirred += 1
         self._end_if_last(child)
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.get_running_loop().create_task(self._ask())
+        self._ask_soon()
 
     def fed(self, child: Child, last: bool) -> None:
         """An output that was connected to the input of ``child`` has ended; ``last``: and nobody else is
@@ -110,9 +120,11 @@ class Neighbours:
             await self._bell.wait()
         if not child.started:
             raise errors.Ewclosed()
-        async with self._turns.setdefault(child, asyncio.Lock()):
-            for at in range(0, len(data), PIECE):
-                await settle(child.write("stdin", data[at : at + PIECE]))
+        self._stirred += 1
+        try:
+            await settle(child.feed(data))
+        finally:
+            self._stirred += 1
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -126,18 +138,17 @@ class Neighbours:
         """Find out who has ended."""
         while self._starting:
             await self._bell.wait()
-        await each(list(self._running), self._wait)
+        await each(list(self._running), self._wait, len(self._running))
 
     async def _wait(self, child: Child) -> None:
         await child.wait()
         self._running.discard(child)
-        if len(self._running) == 1:
-            self._end_if_last(*self._running)
+        self._stirred += 1
+        self._ask_soon()
 
     def _end_if_last(self, child: Child) -> None:
-        """Let the task of ``child`` see the end of its input, if nobody will write to it any more."""
-        alone = child in self._met and self._running <= {child}
-        if not self._writers[child] and (self._over or alone or child in self._fed):
+        """Let the task of ``child`` see the end of its input, if it is known that nobody will write to it."""
+        if not self._writers[child] and (self._over or child in self._fed):
             self._end(child)
 
     def _end(self, child: Child) -> None:
@@ -151,22 +162,48 @@ class Neighbours:
         open_ended = (self._met & self._running) - self._ended
         return [child for child in open_ended if not self._writers[child]]
 
-    async def _ask(self) -> None:
-        """End these inputs when all tasks that are left wait."""
-        pause, seen = SOON, 0
-        while self._waiting():
-            await asyncio.sleep(pause)
-            pause = SOON if seen != self._stirred else min(2 * pause, LATE)
-            seen = self._stirred
-            if await self._all_rest() and seen == self._stirred:
-                for child in self._waiting():
-                    self._end(child)
+    def _ask_soon(self) -> None:
+        """Find out whether that was the last writer of somebody."""
+        if self._closed:
+            return
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+        else:
+            self._hurry.set()
 
-    async def _all_rest(self) -> bool:
+    async def _ask(self) -> None:
+        """End the inputs to which nobody is left who would write."""
+        pause = 0.0
+        while self._waiting():
+            seen = self._stirred
+            last = await self._last_for()
+            if seen == self._stirred:
+                for child in last:
+                    self._end(child)
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._hurry.wait()
+            pause = min(2 * pause, LATE) if seen == self._stirred else SOON
+
+    async def _last_for(self) -> list[Child]:
+        """Those who wait, and whom nobody will write to any more if nothing happens while they are all asked.
+
+        That is so of all of them if all rest, and of one if nothing is left of the others.
+        """
         if self._starting or self._others_write():
-            return False
-        answers = await each(list(self._running), lambda child: child.command("resting"))
-        return not any(isinstance(answer, OSError) for answer in answers) and not self._others_write()
+            return []
+        begun = list(self._begun)
+        answers = await each(begun, lambda child: child.command("resting"))
+        awake = {child for child, answer in zip(begun, answers, strict=True) if _is_awake(answer)}
+        if self._others_write() or len(awake) > 1 or (awake and self._running - awake):
+            return []
+        return [child for child in self._waiting() if not awake or child in awake]
+
+
+def _is_awake(answer: object) -> bool:
+    """Is that what one says who does not rest? A lost host has nobody who could write."""
+    return isinstance(answer, OSError) and not isinstance(answer, Lost)
 
 
 async def _end(child: Child) -> None:

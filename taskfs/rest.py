@@ -2,18 +2,27 @@
 
 A process that is blocked in reading from a pipe, or in waiting for its children, goes on when these let it.
 If that is so of a task and of all that came of it, and the pipe which is its standard input is empty, then
-nothing will come from it before something is written to it. Linux tells in what a thread sleeps as
-/proc/PID/task/TID/wchan (proc(5)), and it tells the truth even while we look: what sleeps so is woken only by
-another that is seen awake, or by a timer of its own.
+nothing will come from it before something is written to it: other pipes have nobody else at their other end.
+Linux tells in what a thread sleeps as /proc/PID/task/TID/wchan (proc(5)), and it tells the truth even while
+we look: what sleeps so is woken only by another that is seen awake.
+
+Who could be woken by something else counts as awake: by a timer, by a signal that programs use for that, or
+by somebody elsewhere who has the same named pipe.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import stat
 from collections.abc import Iterable
 
 _ASLEEP = {"do_wait", "pipe_read", "anon_pipe_read"}
 """The functions of the kernel in which a thread waits for a child, or reads from a pipe that is empty."""
+_CALLS = {signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGIO}
+"""Who has a function for one of these signals may be called by it."""
+_ENDINGS = {signal.SIGPROF, signal.SIGVTALRM}
+"""Who has one for these as well has it for all signals that would end him, to tidy up."""
 
 
 def children(pid: int) -> set[int]:
@@ -23,9 +32,10 @@ def children(pid: int) -> set[int]:
 
 def at_rest(processes: Iterable[int]) -> bool:
     """Do these processes, and all that came of them, wait for each other or for input? False if not known."""
+    roots = list(processes)
     try:
-        seen = _resting(processes)
-        return seen is not None and seen == _resting(processes)  # none was made while we looked
+        seen = _resting(roots)
+        return seen is not None and seen == _resting(roots)  # none was made while we looked
     except OSError:
         return False
 
@@ -38,9 +48,27 @@ def _resting(processes: Iterable[int]) -> set[int] | None:
         pid = todo.pop()
         seen.add(pid)
         todo += children(pid)
-        if _read(f"/proc/{pid}/timers") or any(_read(f"{t}/wchan") not in _ASLEEP for t in _threads(pid)):
+        if not _sleeps(pid) or _may_be_called(pid) or _has_named_pipe(pid):
             return None
     return seen
+
+
+def _sleeps(pid: int) -> bool:
+    return all(_read(f"{thread}/wchan") in _ASLEEP for thread in _threads(pid))
+
+
+def _may_be_called(pid: int) -> bool:
+    """Has it a timer, or a function for a signal that somebody may send?"""
+    line = next(line for line in _read(f"/proc/{pid}/status").split("\n") if line.startswith("SigCgt:"))
+    mask = int(line.split()[1], 16)
+    caught = {number for number in _CALLS | _ENDINGS if mask >> (number - 1) & 1}
+    return bool(caught and not caught >= _ENDINGS) or bool(_read(f"/proc/{pid}/timers"))
+
+
+def _has_named_pipe(pid: int) -> bool:
+    place = f"/proc/{pid}/fd"
+    files = [f"{place}/{fd}" for fd in os.listdir(place)]
+    return any(os.readlink(file).startswith("/") and stat.S_ISFIFO(os.stat(file).st_mode) for file in files)
 
 
 def _threads(pid: int) -> list[str]:

@@ -111,6 +111,11 @@ class Task:
         if self.ending is None:
             self._limit = asyncio.get_running_loop().call_later(seconds, self._timed_out)
 
+    @property
+    def over(self) -> bool:
+        """The process has ended; it may have left others behind."""
+        return self.ending is not None
+
     def signal(self, number: int) -> None:
         """Send a signal to the process group, as long as the process runs."""
         if self.ending is None:
@@ -385,11 +390,11 @@ class Leaf:
     last_writer_left = close_input
 
     def resting(self) -> bool:
-        """Has the task read all its input, and can only more of it make it go on? See `rest`."""
+        """Has the task ended, or read all its input, and can only more of that make it go on? See `rest`."""
         task = self._task
-        if task is None or task.ending is not None or self._starting is not None:
+        if task is None or self._starting is not None:
             return False
-        return self._stdin.drained and self._guard.at_rest(task)
+        return (task.over or self._stdin.drained) and all(map(self._guard.at_rest, self._left))
 
     def status(self, number: int | str, opens: int, open_again: bool) -> str:
         """The line of the status file."""

@@ -76,6 +76,7 @@ class Session(Directory):
         self.proc.args = ["taskfs", str(number)]
         self._opened_again = False
         self._writers = 0
+        self.fed_above = False
         self._lock = asyncio.Lock()
         self._splices: set[asyncio.Task[None]] = set()
         self._leaf_made: Leaf | None = None
@@ -163,6 +164,18 @@ class Session(Directory):
 
     def writer_came(self) -> None:
         self._writers += 1
+        if self._writers == 1:
+            self._claim()
+
+    def feed_above(self, on: bool) -> None:
+        """Somebody may write through the standard input that who has reserved this session holds open."""
+        self.fed_above = on
+        if on:
+            self._claim()
+
+    def _claim(self) -> None:
+        if self._team is not None:
+            self._team.claim()
 
     def writer_left(self) -> None:
         """A writer of the standard input has gone; with the last one it ends."""
@@ -175,7 +188,7 @@ class Session(Directory):
 
     def end_unwritten(self) -> None:
         """End of file on the standard input, if nobody is left to write to it."""
-        if self._writers == 0 and not self.gone:
+        if self._writers == 0 and not self.fed_above and not self.gone:
             self.background(self.work.last_writer_left())
 
     def background(self, work: Any) -> None:
@@ -202,8 +215,13 @@ class Session(Directory):
 
     @property
     def fed(self) -> bool:
-        """May somebody still write to its standard input, or is an output connected to that of a child?"""
-        return self._writers > 0 or bool(self._splices)
+        """May somebody still write to its standard input?"""
+        return self._writers > 0 or self.fed_above
+
+    @property
+    def astir(self) -> bool:
+        """Is that so, or is something on its way from one child to another?"""
+        return self.fed or bool(self._splices)
 
     def alive(self) -> None:
         """Raise `Ehungup` if the session was freed."""

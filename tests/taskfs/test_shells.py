@@ -87,6 +87,11 @@ ROWS = {
     "peers": ("echo peers on >ctl; echo peers off >ctl; echo exec pwd >ctl; cat stdout", f"{TOP}\n"),
     "release": ("echo release >ctl; cd ..; ls", "".join(f"{name}\n" for name in EMPTY)),
     "detach": ("echo detach >ctl; echo exec echo kept >ctl; cat stdout", "kept\n"),
+    "fed": (
+        "echo exec cat >ctl; echo fed on >ctl; echo a >stdin; echo b >stdin; echo closein >ctl; cat stdout",
+        "a\nb\n",
+    ),
+    "fed off": ("echo exec cat >ctl; echo fed on >ctl; echo fed off >ctl; echo a >stdin; cat stdout", "a\n"),
     "below": ("echo below me >ctl; echo res 1 >ctl; ls -d 0", "0\n"),
     # files
     "args": ("echo one two >args; echo exec echo >ctl; cat stdout", "one two\n"),
