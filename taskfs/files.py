@@ -201,7 +201,8 @@ class Output(SessionFile):
 
     def close(self, c: Chan) -> None:
         super().close(c)
-        self.session.work.forget(c)
+        if not self.session.gone:
+            self.session.work.forget(c)
 
 
 class Writer:

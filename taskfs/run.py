@@ -326,6 +326,7 @@ class Leaf:
         """Kill what runs and let go of everything; who waits for the end of a task is told."""
         self._freed = True
         self.kill()
+        self._task = None
         self._stdin.close()
         self._stdout.close()
         self._stderr.close()
@@ -409,6 +410,7 @@ class Leaf:
 
     async def wait(self) -> str:
         """The line of the wait file, once a task has ended. Errors: `Ehungup` if the session is freed."""
+        self._alive()
         while self._task is None or self._task.ending is None:
             await self._bell.wait()
             self._alive()

@@ -146,7 +146,7 @@ class Session(Directory):
         if counts:
             self.opens -= 1
             self._opened_again = self._opened_again and self.opens > 0
-        if self._users == 0 and self.work.used and not self.gone:
+        if self._users == 0 and not self.gone and self.work.used:
             self._reap_later()
 
     def _reap_later(self) -> None:
@@ -200,8 +200,12 @@ class Session(Directory):
 
     @property
     def _leaf(self) -> Leaf:
-        """What runs tasks here; made when it is first asked for, which of a team it seldom is."""
+        """What runs tasks here; made when it is first asked for, which of a team it seldom is.
+
+        Errors: `Ehungup`.
+        """
         if self._leaf_made is None:
+            self.alive()
             self._leaf_made = self._make_leaf()
         return self._leaf_made
 
@@ -554,6 +558,9 @@ class Session(Directory):
             self._team.free()
             self._give_back(self._team.children)
         self.proc.exit()
+        # no circle of references is left, so that all this goes now, and not when such are looked for
+        self._team = self._leaf_made = None
+        self._entries.clear()
 
     def remove(self, c: Chan) -> None:
         """remove(5) of the directory is `release`. Errors: `Eperm` for anybody but the owner."""

@@ -117,6 +117,7 @@ class Spool:
     def close(self) -> None:
         """Nobody will read this any more: let go of the pipe and of all that is kept."""
         self.finish()
+        self._held_back = None
         self._stop_retrying()
         while self._drop():
             pass

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
+import weakref
 from pathlib import Path
 
 import pytest
@@ -434,6 +436,21 @@ async def test_a_thousand_sessions_cost_little_and_are_listed() -> None:
         for _ in range(1000):
             await w.clone()
         assert len(await w.ls("/task/remote")) == 1006
+
+
+async def test_resources_that_are_given_back_go_before_garbage_is_looked_for() -> None:
+    async with world() as w:
+        s = await w.team(3, "exec echo hi")
+        assert await w.cat(f"{s}/stdout") == "hi\n" * 3
+        assert (await w.cat(f"{s}/wait")).count("\n") == 3
+        resources = [weakref.ref(w.device.sessions[number]) for number in (1, 2, 3)]
+        gc.disable()
+        try:
+            await w.echo("release", f"{s}/ctl")
+            await w.device.settled()
+            assert not any(resource() for resource in resources)
+        finally:
+            gc.enable()
 
 
 async def test_an_exec_that_fails_leaves_what_the_task_before_has_printed() -> None:
