@@ -23,6 +23,8 @@ from taskfs.spool import Bell
 
 SOON, LATE = 0.05, 1.0
 """Seconds until tasks are asked whether they all wait, after something has happened, and at most."""
+SHARE = 4
+"""How many times as long as it takes to ask them it is left alone."""
 
 
 class Neighbours:
@@ -48,6 +50,7 @@ class Neighbours:
         self._ended: set[Child] = set()  # those who were told that their input has ended
         self._stirred = 0  # how often something has happened that may wake a task
         self._asking: asyncio.Task[None] | None = None
+        self._awake: set[Child] = set()  # of those who were asked last
         self._hurry = asyncio.Event()
         self._closed = False
 
@@ -173,18 +176,21 @@ class Neighbours:
 
     async def _ask(self) -> None:
         """End the inputs to which nobody is left who would write."""
-        pause = 0.0
+        pause, time = SOON, asyncio.get_running_loop().time
         while self._waiting():
-            seen = self._stirred
+            self._hurry.clear()
+            seen, began = self._stirred, time()
             last = await self._last_for()
             if seen == self._stirred:
                 for child in last:
                     self._end(child)
-            self._hurry.clear()
+            await asyncio.sleep(SHARE * (time() - began))
+            if seen != self._stirred:
+                pause = SOON
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._hurry.wait()
-            pause = min(2 * pause, LATE) if seen == self._stirred else SOON
+            pause = min(2 * pause, LATE)
 
     async def _last_for(self) -> list[Child]:
         """Those who wait, and whom nobody will write to any more if nothing happens while they are all asked.
@@ -193,17 +199,23 @@ class Neighbours:
         """
         if self._starting or self._others_write():
             return []
-        begun = list(self._begun)
-        answers = await each(begun, lambda child: child.command("resting"))
-        awake = {child for child, answer in zip(begun, answers, strict=True) if _is_awake(answer)}
+        before, self._awake = self._awake, set()
+        await each(sorted(self._begun, key=before.__contains__, reverse=True), self._look)
+        awake = self._awake
         if self._others_write() or len(awake) > 1 or (awake and self._running - awake):
             return []
         return [child for child in self._waiting() if not awake or child in awake]
 
-
-def _is_awake(answer: object) -> bool:
-    """Is that what one says who does not rest? A lost host has nobody who could write."""
-    return isinstance(answer, OSError) and not isinstance(answer, Lost)
+    async def _look(self, child: Child) -> None:
+        """Is ``child`` awake? When two are, no more need be known."""
+        if len(self._awake) > 1:
+            return
+        try:
+            await child.command("resting")
+        except Lost:
+            pass  # nobody is there who could write
+        except OSError:
+            self._awake.add(child)
 
 
 async def _end(child: Child) -> None:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 from collections.abc import Iterable
 
-_ASLEEP = {"do_wait", "pipe_read", "anon_pipe_read"}
-"""The functions of the kernel in which a thread waits for a child, or reads from a pipe that is empty."""
+_READING = {"pipe_read", "anon_pipe_read"}
+"""The functions of the kernel in which a thread waits for bytes from a pipe."""
+_WAITING = "do_wait"
+"""That in which it waits for a child."""
 _CALLS = {signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGIO}
 """Who has a function for one of these signals may be called by it."""
 _ENDINGS = {signal.SIGPROF, signal.SIGVTALRM}
@@ -36,7 +37,7 @@ def at_rest(processes: Iterable[int]) -> bool:
     try:
         seen = _resting(roots)
         return seen is not None and seen == _resting(roots)  # none was made while we looked
-    except OSError:
+    except (OSError, LookupError):  # it has ended, or gone on
         return False
 
 
@@ -48,13 +49,22 @@ def _resting(processes: Iterable[int]) -> set[int] | None:
         pid = todo.pop()
         seen.add(pid)
         todo += children(pid)
-        if not _sleeps(pid) or _may_be_called(pid) or _has_named_pipe(pid):
+        if not all(_sleeps(pid, thread) for thread in _threads(pid)) or _may_be_called(pid):
             return None
     return seen
 
 
-def _sleeps(pid: int) -> bool:
-    return all(_read(f"{thread}/wchan") in _ASLEEP for thread in _threads(pid))
+def _sleeps(pid: int, thread: str) -> bool:
+    """Does a thread wait for a child, or for bytes from a pipe that has no name?
+
+    Which file it reads is the first argument of its system call. That file is not looked at more closely than
+    Linux does by itself: it may be one of ours, and we would wait for ourselves.
+    """
+    where = _read(f"{thread}/wchan")
+    if where not in _READING:
+        return where == _WAITING
+    fd = int(_read(f"{thread}/syscall").split()[1], 16)
+    return os.readlink(f"/proc/{pid}/fd/{fd}").startswith("pipe:")
 
 
 def _may_be_called(pid: int) -> bool:
@@ -63,12 +73,6 @@ def _may_be_called(pid: int) -> bool:
     mask = int(line.split()[1], 16)
     caught = {number for number in _CALLS | _ENDINGS if mask >> (number - 1) & 1}
     return bool(caught and not caught >= _ENDINGS) or bool(_read(f"/proc/{pid}/timers"))
-
-
-def _has_named_pipe(pid: int) -> bool:
-    place = f"/proc/{pid}/fd"
-    files = [f"{place}/{fd}" for fd in os.listdir(place)]
-    return any(os.readlink(file).startswith("/") and stat.S_ISFIFO(os.stat(file).st_mode) for file in files)
 
 
 def _threads(pid: int) -> list[str]:
