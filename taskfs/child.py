@@ -154,6 +154,8 @@ class Child:
         fed = [] if order.fed == self._fed else [f"fed {'on' if order.fed else 'off'}"]
         self._fed = order.fed
         message = "\n".join([*order.settings, *fed, *place, "exec " + " ".join(map(quote, words))])
+        if not self.host.lost:
+            self._last = ""  # it would tell of what has ended, should the host be lost from now on
         todo: list[Callable[[], Awaitable[None]]] = [self._only_hold, lambda: self.command(message)]
         for result in await each(todo, lambda do: do()):
             if isinstance(result, OSError):
@@ -271,7 +273,7 @@ class Child:
 
     async def _status(self) -> str:
         # the host is asked directly, that one which is slow is not waited for longer than others
-        return await self._reached.ask_in_time(self.get("status"))
+        return await self._reached.ask(self.get("status"))
 
     async def has_ended(self) -> bool:
         """Has its task come to its end, or is it lost?"""

@@ -52,7 +52,7 @@ class Connection:
     async def control(self, text: str) -> None:
         """Write a control message. Errors: `Lost`, and those of the host."""
         c = self._files["ctl"]
-        await self._host.ask_in_time(c.dev.write(c, text.encode("utf-8", "surrogateescape"), 0))
+        await self._host.ask(c.dev.write(c, text.encode("utf-8", "surrogateescape"), 0))
 
     async def start(self, job: Job) -> None:
         """Start the program. Errors: `Lost`, and those of the host."""
@@ -73,7 +73,7 @@ class Connection:
     async def _open(self, name: str, mode: int) -> None:
         opening: Maybe[Chan] = namec(self._proc, f"{self._host.base}/{self.number}/{name}", Access.OPEN, mode)
         key = "stdin" if mode == OWRITE else "stdout" if name == "data" else name
-        self._files[key] = await self._host.ask_in_time(opening)
+        self._files[key] = await self._host.ask(opening)
 
     def file(self, name: str) -> Chan:
         """The open file for ``stdin``, ``stdout``, ``stderr`` or ``wait``."""
@@ -93,9 +93,9 @@ class Connection:
 
 async def _connect(host: Host, p: Proc) -> Connection:
     opening: Maybe[Chan] = namec(p, f"{host.base}/clone", Access.OPEN, ORDWR)
-    control = await host.ask_in_time(opening)
+    control = await host.ask(opening)
     try:
-        number = await host.ask_in_time(control.dev.read(control, 32, 0))
+        number = await host.ask(control.dev.read(control, 32, 0))
     except BaseException:
         control.close()
         raise

@@ -35,7 +35,7 @@ REMOTE = "/remote"
 FORMS = ("", "remote/", "local/", "cmd/")
 """Where in a host's directory the clone file may be."""
 PATIENCE = 10.0
-"""Seconds without an answer after which a host counts as lost."""
+"""Seconds without an answer to a stat after which a host counts as lost."""
 BRIEFLY = 1.0
 """The same for a host that is known to be lost, when it is looked at once more for a reservation."""
 INTERVAL = 5.0
@@ -58,7 +58,7 @@ class Host:
         self.dead = False
         self.simple = False  # it has but cmd(3)
         self.children: set[Child] = set()
-        self._asking: set[asyncio.Future[bool]] = set()
+        self._asking: set[asyncio.Future[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._users = 0
         self._operator: Operator | None = None
@@ -71,9 +71,8 @@ class Host:
             raise Lost()
         self._enter()
         making = asyncio.ensure_future(self._make(session))
-        outcome: Maybe[Child] = _outcome(making)
         try:
-            return await self.ask_in_time(outcome)
+            return await self._ask(_outcome(making), PATIENCE)
         except BaseException:
             # it goes on: the session may exist already, and whoever made it must give it back
             session.background(self._unmake(making, session))
@@ -121,14 +120,14 @@ class Host:
         Errors: `Lost`.
         """
         operator = self._operator
-        if operator is None or not (operator.listening or await self.ask_in_time(operator.ready())):
+        if operator is None or not (operator.listening or await self.ask(operator.ready())):
             return []
         return [f"task {child.rank} {size} {quote(self.name)} {operator.name} {operator.enter(session)}"]
 
     async def _find(self, proc: Proc) -> None:
-        """Walk to its own directory."""
+        """Walk to its own directory: the one of its clone file, once that is known."""
         if self._directory is None:
-            directory = await namec(proc, f"{REMOTE}/{self.name}", Access.BIND)
+            directory = await namec(proc, self.base or f"{REMOTE}/{self.name}", Access.BIND)
             self._directory = directory
             self._forget()
             if isinstance(directory.dev, MntDevice):
@@ -153,7 +152,7 @@ class Host:
             base = f"{REMOTE}/{self.name}/{form}".rstrip("/")
             found: Maybe[Chan] = namec(proc, f"{base}/clone", Access.ACCESS)
             try:
-                await self.ask_in_time(found)
+                await self.ask(found)
             except Lost:
                 raise
             except OSError:
@@ -177,8 +176,8 @@ class Host:
         pairs = zip(HELD, files, strict=True)
         return directory, {name: c for name, c in pairs if isinstance(c, Chan) and not c.shared}
 
-    async def ask(self, result: Maybe[T], patience: float = 0.0) -> T:
-        """The value of ``result``, unless the host is or gets lost first; ``patience`` seconds, 0: no limit.
+    async def ask(self, result: Maybe[T]) -> T:
+        """The value of ``result``, however long that takes, unless the host is or gets lost first.
 
         Errors: `Lost`, and those of the host.
         """
@@ -187,13 +186,10 @@ class Host:
         if self.lost:
             _drop(result)
             raise Lost()
-        return await self._ask(result, patience)
+        return await self._ask(result)
 
-    async def ask_in_time(self, result: Maybe[T]) -> T:
-        """As `ask`, for what a living host answers within `PATIENCE`."""
-        return await self.ask(result, PATIENCE)
-
-    async def _ask(self, result: Awaitable[T], patience: float) -> T:
+    async def _ask(self, result: Awaitable[T], patience: float = 0.0) -> T:
+        """As `ask`; a host that cannot be looked at yet has so many seconds for it, if it is not 0."""
         task = asyncio.ensure_future(result)
         task.add_done_callback(looked_at)
         await self._until_done(task, patience)
@@ -208,20 +204,18 @@ class Host:
     async def _until_done(self, task: asyncio.Future[Any], patience: float) -> None:
         """Wait for ``task``; it is cancelled when it is not waited for any more. Errors: `Lost`."""
         loop = asyncio.get_running_loop()
-        asking: asyncio.Future[bool] = loop.create_future()  # is the host lost?
+        asking: asyncio.Future[None] = loop.create_future()  # ends when the host is lost, too
 
-        def answered(_: object = None) -> None:
+        def answered(_: object) -> None:
             if not asking.done():
-                asking.set_result(False)
+                asking.set_result(None)
 
         self._asking.add(asking)
         task.add_done_callback(answered)
-        timer = loop.call_later(patience, answered) if patience else None
+        timer = loop.call_later(patience, self._late) if patience else None
         try:
-            lost = await asking
+            await asking
             if not task.done():
-                if not lost:
-                    self.lose()
                 raise Lost()
         finally:
             self._asking.discard(asking)
@@ -230,6 +224,13 @@ class Host:
             # a request that is cut short may wait for a host that never answers: nobody waits with it
             if not task.done():
                 task.cancel()
+
+    def _late(self) -> None:
+        """A request takes long. Of a host that can be looked at that proves nothing: `_watch` finds out, and
+        who waits for what another host below it does not answer is told by that one.
+        """
+        if self._directory is None:
+            self.lose()
 
     def lose(self) -> None:
         """The host does not answer: all who wait for it are told, and it is seen at its resources."""
@@ -241,7 +242,7 @@ class Host:
         asking, self._asking = self._asking, set()
         for one in asking:
             if not one.done():
-                one.set_result(True)
+                one.set_result(None)
 
     def _die(self) -> None:
         """Its connection is gone."""
@@ -330,7 +331,7 @@ class Here(Host):
         made.above = session.above
         return NearChild(self, made)
 
-    async def ask(self, result: Maybe[T], patience: float = 0.0) -> T:
+    async def ask(self, result: Maybe[T]) -> T:
         return await settle(result)
 
 

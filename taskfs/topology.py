@@ -6,6 +6,8 @@ theirs, wherever they are: of that only the numbers are known here.
 
 from __future__ import annotations
 
+import asyncio
+
 from nsh.kern.chan import Maybe
 from nsh.kern.namec import quote
 from nsh.kern.proc import Proc
@@ -14,6 +16,8 @@ from taskfs.many import each
 
 DEEPEST = 16
 """Levels of hosts that are told of."""
+PATIENCE = 10.0
+"""Seconds that one resource may take to tell of them."""
 
 
 async def topology(p: Proc, place: str, children: list[Child]) -> str:
@@ -26,7 +30,8 @@ async def topology(p: Proc, place: str, children: list[Child]) -> str:
     async def describe(child: Child) -> str:
         asking: Maybe[str] = _below(p, f"{place}/{child.rank}", 1)
         try:
-            below = await child.host.ask_in_time(asking)
+            async with asyncio.timeout(PATIENCE):  # of what it has reserved, nobody says that it is lost
+                below = await child.host.ask(asking)
         except OSError:
             below = ""  # it is lost, or was removed
         return f"{child.rank} {quote(child.host.name)} {child.host.state} {child.number}\n{below}"

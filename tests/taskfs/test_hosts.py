@@ -308,6 +308,51 @@ async def test_trees_of_hosts_work(tmp_path: os.PathLike[str]) -> None:
         await w.p.unmount(None, "/remote/middle")
 
 
+async def test_a_leaf_that_hangs_does_not_lose_the_host_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "PATIENCE", 1.5)
+    monkeypatch.setattr(hosts, "INTERVAL", 0.2)
+    async with remote(tmp_path) as one, remote(tmp_path) as two:
+        mounts = f"one={one.port}", f"two={two.port}"
+        async with remote(tmp_path, *mounts, module="tests.taskfs.patient") as middle, world() as w:
+            await host.mount(w.p, "middle", middle.port)
+            s = await w.team(1)
+            await w.echo("res 2", f"{s}/0/ctl")
+            await w.echo("exec sh -c 'read line; echo $line %h'", f"{s}/ctl")
+            await w.cat(f"{s}/status")
+            one.signal(signal.SIGSTOP)
+            states = [line.split()[2] for line in (await w.cat(f"{s}/status")).splitlines()]
+            assert states == ["Execute", "Lost"]
+            await w.echo("on", f"{s}/0/0/stdin")
+            assert await w.cat(f"{s}/stdout") == "on two\n"
+            ends = [line.split("'")[1] for line in (await w.cat(f"{s}/wait")).splitlines()]
+            assert ends == ["", "lost"]
+            assert not any(h.lost for h in w.device.hosts.met())
+            one.wake()
+            await w.echo("release", f"{s}/ctl")
+            await w.device.settled()
+            await w.p.unmount(None, "/remote/middle")
+
+
+async def test_the_status_of_a_lost_task_is_not_that_of_the_one_before(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "PATIENCE", 1.5)
+    monkeypatch.setattr(hosts, "INTERVAL", 0.2)
+    async with three_hosts(tmp_path) as (w, (one, _, _)):
+        s = await w.team(3, "exec true")
+        await w.cat(f"{s}/wait")
+        assert (await w.cat(f"{s}/status")).count(" Done ") == 3
+        await w.echo("exec sleep 100", f"{s}/ctl")
+        one.signal(signal.SIGSTOP)
+        await until(lambda: any(h.lost for h in w.device.hosts.met()))
+        states = [line.split()[2] for line in (await w.cat(f"{s}/status")).splitlines()]
+        assert states == ["Execute", "Execute", "Lost"]
+        one.wake()
+        await w.echo("release", f"{s}/ctl")
+
+
 CIRCLE = "a circle of hosts: this one is above itself"
 
 
