@@ -7,10 +7,10 @@ in them; `run` a task, that is a process of this host; `spool` what lies between
 readers, and `watch` who knows when there is something in them; `hosts` where resources come from and how
 they are reserved; `child` one resource, wherever it is, `near` one of this process, `cmdhost` one on a host
 that has but cmd(3), and `lost` what is seen of a resource while its host is lost; `many` how many are asked
-at a time; `gather` many children made to look like one, `merge` their output; `status` the lines that report
-on them; `owner` which sessions end together, and how many there may be; `guard` how tasks are started, by a
-helper (`keeper`) that ends them if nsh dies; `space` the name space that a task may have as its file tree;
-`descriptors` how many of these there may be.
+at a time; `gather` many children made to look like one, `deal` the lines of their input, `merge` their
+output; `status` the lines that report on them; `owner` which sessions end together, and how many there may
+be; `guard` how tasks are started, by a helper (`keeper`) that ends them if nsh dies; `space` the name space
+that a task may have as its file tree; `descriptors` how many of these there may be.
 
 And for tasks that see each other: `post` what a task is told, and its way to its session; `door` the socket
 at which it calls; `back` how a call comes from another host; `peers` what a task may do with the session;

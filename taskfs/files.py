@@ -227,7 +227,7 @@ class Writer:
             if not self._counted:
                 self._counted = True
                 session.writer_came()
-            return session.work.write(data)
+            return session.work.write(data, self)
         if self._fresh:
             self._fresh = self._counted = False
             session.writer_waits()
@@ -240,7 +240,7 @@ class Writer:
     def close(self) -> None:
         if self._counted:
             self._counted = False
-            self._session.writer_left()
+            self._session.writer_left(self)
 
 
 class Input(SessionFile):

@@ -16,6 +16,7 @@ from nsh.kern.chan import Maybe, must_wait
 from nsh.kern.namec import quote
 from taskfs import status
 from taskfs.child import Child, Order
+from taskfs.deal import Dealer
 from taskfs.many import Lost, each
 from taskfs.merge import Arriving, Cursor, InOrder, Merge, Source
 from taskfs.neighbours import Neighbours
@@ -48,8 +49,7 @@ class Team:
         self._run = 0
         self._bell = Bell()
         self._freed = False
-        self._partial = b""
-        self._next = 0
+        self._dealer = Dealer()
         self._judges: dict[Child, asyncio.Task[None]] = {}
         self._lent: set[tuple[Child, str]] = set()
 
@@ -158,7 +158,7 @@ class Team:
 
     def _sources(self, name: str, label: str) -> tuple[list[Source], list[bytes]]:
         """The output ``name`` of each task, and what ``label`` puts in front of its lines."""
-        started = [child for child in self.children if child.started]
+        started = self._started()
         prefixes = {
             "none": lambda child: b"",
             "rank": lambda child: f"{child.rank}: ".encode(),
@@ -189,27 +189,27 @@ class Team:
 
     # --- input ---------------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> Maybe[int]:
+    def write(self, data: bytes, writer: object = None) -> Maybe[int]:
         """Give ``data`` to the children, as inmode says; before exec it is queued, as far as there is room.
 
-        Errors: `Ewclosed` when no child takes any.
+        ``writer``: who ends his own lines. Errors: `Ewclosed` when no child takes any.
         """
         if self._run:
-            return self._write(data)
+            return self._write(data, writer)
         return len(data) if self._early.write(data) else self._write_later(len(data))
 
     async def _write_later(self, count: int) -> int:
         await self._early.wait()
         return count
 
-    async def _write(self, data: bytes) -> int:
+    async def _write(self, data: bytes, writer: object) -> int:
         await self._poured()
-        await self._hand_out(data)
+        await self._hand_out(data, writer)
         return len(data)
 
-    async def _hand_out(self, data: bytes) -> None:
+    async def _hand_out(self, data: bytes, writer: object) -> None:
         if self._options.inmode == "lines":
-            await self._deal(data)
+            await self._dealer.deal(writer, data, self._started())
         else:
             await self._broadcast(data)
 
@@ -217,9 +217,10 @@ class Team:
         """Give the children what was written before there was a task, and its end."""
         try:
             for data in self._early.take():
-                await self._hand_out(data)
+                await self._hand_out(data, self._early)
         except errors.Ewclosed:
             pass  # none of them wants it
+        self._dealer.leave(self._early)
         if self._closein:
             await self._end_all()
         elif self._early.ended:
@@ -231,43 +232,13 @@ class Team:
             await asyncio.wait((self._pouring,))
 
     async def _broadcast(self, data: bytes) -> None:
-        started = [child for child in self.children if child.started]
+        started = self._started()
         results = await each(started, lambda child: _give(child, data))
         if not any(isinstance(n, int) for n in results):
             raise errors.Ewclosed()
 
-    async def _deal(self, data: bytes) -> None:
-        """Give each whole line to the next child that has room; keep what is no line yet."""
-        whole, newline, rest = (self._partial + data).rpartition(b"\n")
-        self._partial = rest
-        lines = [line + b"\n" for line in (whole + newline).split(b"\n")[:-1]]
-        await self._deal_lines(lines)
-
-    async def _deal_lines(self, lines: list[bytes]) -> None:
-        busy: dict[asyncio.Task[int], tuple[Child, bytes]] = {}
-        takers = [child for child in self.children if child.started]
-        todo = lines[::-1]
-        try:
-            while todo or busy:
-                occupied = [child for child, _ in busy.values()]
-                free = [child for child in takers if child not in occupied]
-                if todo and free:
-                    child = free[self._next % len(free)]
-                    self._next += 1
-                    line = todo.pop()
-                    busy[asyncio.ensure_future(_give(child, line))] = child, line
-                    continue
-                if todo and not takers:
-                    raise errors.Ewclosed()
-                done, _ = await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    child, line = busy.pop(task)
-                    if task.exception() is not None:
-                        takers.remove(child)
-                        todo.append(line)
-        finally:
-            for task in busy:
-                task.cancel()
+    def _started(self) -> list[Child]:
+        return [child for child in self.children if child.started]
 
     def close_input(self) -> Maybe[None]:
         """End of file on the standard input of every child."""
@@ -282,8 +253,12 @@ class Team:
         await self._end_all()
 
     async def _end_all(self) -> None:
-        await self._deal_rest()
+        await self._dealer.finish(self._started())
         await self.command("closein")
+
+    def writer_left(self, writer: object) -> None:
+        """He writes no more; others may."""
+        self._dealer.leave(writer)
 
     def last_writer_left(self) -> Maybe[None]:
         """Be no writer of the children's input any more; it ends if nobody else is."""
@@ -297,15 +272,9 @@ class Team:
         await self._leave_all()
 
     async def _leave_all(self) -> None:
-        await self._deal_rest()
-        started = [child for child in self.children if child.started]
+        await self._dealer.finish(self._started())
+        started = self._started()
         await each(self.neighbours.let_go(started), lambda child: _give(child, b""))
-
-    async def _deal_rest(self) -> None:
-        """The last line may have no newline."""
-        if self._partial:
-            rest, self._partial = self._partial, b""
-            await self._deal_lines([rest])
 
     # --- reports -------------------------------------------------------------------------------
 
@@ -320,7 +289,7 @@ class Team:
             await self._bell.wait()
             if self._freed:
                 raise errors.Ehungup()
-        return await self._waits([child for child in self.children if child.started])
+        return await self._waits(self._started())
 
     async def _waits(self, children: list[Child]) -> str:
         lines = await each(children, lambda child: child.wait())
@@ -332,7 +301,7 @@ class Team:
 
     async def exits(self) -> str:
         """The lines of `wait` of those children whose tasks have ended."""
-        started = [child for child in self.children if child.started]
+        started = self._started()
         ended = await each(started, lambda child: child.has_ended(), ASKED)
         return await self._waits([child for child, over in zip(started, ended, strict=True) if over is True])
 

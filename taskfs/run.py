@@ -372,8 +372,8 @@ class Leaf:
     def _spool(self, name: str) -> Spool:
         return self._stderr if name == "stderr" else self._stdout
 
-    def write(self, data: bytes) -> Maybe[int]:
-        """Give ``data`` to the task's standard input. Errors: `Ewclosed`."""
+    def write(self, data: bytes, writer: object = None) -> Maybe[int]:
+        """Give ``data`` to the task's standard input, whoever writes. Errors: `Ewclosed`."""
         return len(data) if self._stdin.write(data) else self._write_later(len(data))
 
     async def _write_later(self, count: int) -> int:

@@ -177,9 +177,11 @@ class Session(Directory):
         if self._team is not None:
             self._team.claim()
 
-    def writer_left(self) -> None:
+    def writer_left(self, writer: object = None) -> None:
         """A writer of the standard input has gone; with the last one it ends."""
         self._writers -= 1
+        if self._team is not None:
+            self._team.writer_left(writer)
         self.end_unwritten()
 
     def writer_waits(self) -> None:
@@ -474,9 +476,10 @@ class Session(Directory):
         task.add_done_callback(self._splices.discard)
 
     async def _splice(self, fd: int) -> None:
+        writer = object()
         try:
             while data := await self.proc.read(fd, 65536):
-                taken = self.work.write(data)
+                taken = self.work.write(data, writer)
                 if must_wait(taken):
                     await taken
         except OSError:
@@ -484,7 +487,7 @@ class Session(Directory):
         finally:
             if not self.gone:
                 self.proc.close(fd)
-            self.writer_left()
+            self.writer_left(writer)
 
     def xsplice(self, a: int, b: int) -> None:
         """Connect the output of child ``a`` to the input of child ``b``, until end of file.

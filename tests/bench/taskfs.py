@@ -33,6 +33,8 @@ ROUNDS = 5
 LARGE = 100 << 20
 """Bytes that go through one task."""
 BROADCAST, CHILDREN = 10 << 20, 16
+LINES, TAKERS = 100_000, 3
+"""Lines that are dealt out, and the tasks that get them."""
 PIECE = 1 << 16
 SESSIONS = 1000
 """Idle sessions that are weighed."""
@@ -49,13 +51,14 @@ def bench(
     large: int = LARGE,
     broadcast: int = BROADCAST,
     sessions: int = SESSIONS,
+    lines: int = LINES,
 ) -> Iterator[Row | str]:
     """Tasks by number, here and on hosts; bytes through tasks; memory."""
     for name in TOOLS:
         if not _installed(name):
             yield f"not here: {name}"
     rows: list[Row] = []
-    asyncio.run(_all(rows, numbers, rounds, tree, large, broadcast, sessions))
+    asyncio.run(_all(rows, numbers, rounds, tree, large, broadcast, sessions, lines))
     yield from rows
 
 
@@ -67,6 +70,7 @@ async def _all(
     large: int,
     broadcast: int,
     sessions: int,
+    lines: int,
 ) -> None:
     gc.collect()
     gc.freeze()  # as an nsh does when it is there
@@ -74,12 +78,14 @@ async def _all(
         rows.append(await _memory(w, sessions))
         rows += await _here(w, numbers, rounds)
         rows += await _bytes(w, large, broadcast, rounds)
+        rows.append(await _lines(w, "here", lines, rounds))
     async with world() as w, _hosts(w, (HOSTS, 0)):
         await _run(w, HOSTS)
         rows += await _over_9p(w, f"{HOSTS} hosts", numbers, rounds, Target("ratio", most=3))
         rows.append(
             await _stream(w, "100 MB through cat, over 9P", large, rounds, Target("figure", least=60))
         )
+        rows.append(await _lines(w, f"{HOSTS} hosts", lines, rounds))
     async with world() as w, _hosts(w, tree):
         level, below = tree
         rows += await _over_9p(w, f"{level * below} hosts in a tree", [level * below], rounds, None, tree)
@@ -294,6 +300,48 @@ async def _pipe(n: int, size: int) -> None:
         await process.wait()
 
     await asyncio.gather(fill(), *(drain(process) for process in processes))
+
+
+async def _lines(w: World, where: str, lines: int, rounds: int) -> Row:
+    text = b"".join(b"the quick brown fox jumps over line %d\n" % n for n in range(lines))
+    works: dict[str, Work] = {"taskfs": partial(_deal, w, text), "asyncio": partial(_deal_asyncio, text)}
+    found = await _in_turn(works, rounds)
+    rates = [len(text) / found[name] / 1e6 for name in ("taskfs", "asyncio")]
+    return Row(f"{lines:,} lines to {TAKERS} tasks, {where}", rates[0], "asyncio", rates[1], "MB/s")
+
+
+async def _deal(w: World, text: bytes) -> None:
+    """Deal the lines of ``text`` out to tasks that count them."""
+    session = await w.team(TAKERS, "inmode lines", "exec wc -l")
+    fd = await w.p.open(f"{session}/stdin", 1)
+    for at in range(0, len(text), PIECE):
+        await w.p.write(fd, text[at : at + PIECE])
+    w.p.close(fd)
+    _check_counts(await w.p.readfile(f"{session}/stdout"), text)
+    await w.echo("release", f"{session}/ctl")
+
+
+async def _deal_asyncio(text: bytes) -> None:
+    """The same with asyncio subprocesses, one line after the other."""
+    pipe = asyncio.subprocess.PIPE
+    processes = [
+        await asyncio.create_subprocess_exec("wc", "-l", stdin=pipe, stdout=pipe) for _ in range(TAKERS)
+    ]
+    inputs = [process.stdin for process in processes if process.stdin is not None]
+    for at in range(0, len(text), PIECE):
+        for i, line in enumerate(text[at : at + PIECE].splitlines(keepends=True)):
+            inputs[i % TAKERS].write(line)
+        for stdin in inputs:
+            await stdin.drain()
+    for stdin in inputs:
+        stdin.close()
+    outputs = await asyncio.gather(*(process.communicate() for process in processes))
+    _check_counts(b"".join(output for output, _ in outputs), text)
+
+
+def _check_counts(output: bytes, text: bytes) -> None:
+    if sum(map(int, output.split())) != text.count(b"\n"):
+        raise SystemExit(f"lines are missing: {output!r}")
 
 
 # --- memory --------------------------------------------------------------------------------------

@@ -42,11 +42,15 @@ def test_a_mount_is_measured() -> None:
 
 
 def test_taskfs_is_measured_beside_asyncio() -> None:
-    found = taskfs.bench(numbers=(2,), rounds=1, tree=(1, 2), large=1 << 20, broadcast=1 << 18, sessions=20)
+    found = taskfs.bench(
+        numbers=(2,), rounds=1, tree=(1, 2), large=1 << 20, broadcast=1 << 18, sessions=20, lines=500
+    )
     rows = {(row.what, row.yardstick): row for row in found if isinstance(row, Row)}
     for where in ("here", "3 hosts", "2 hosts in a tree"):
         assert rows[f"2 tasks, {where}", "asyncio"].figure > 0
     assert rows["100 MB through cat, over 9P", "asyncio"].figure > 0
+    for where in ("here", "3 hosts"):
+        assert rows[f"500 lines to 3 tasks, {where}", "asyncio"].figure > 0
     assert ("an idle session", "promised") in rows  # memory that is there already is used first
 
 

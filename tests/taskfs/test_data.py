@@ -72,6 +72,74 @@ async def test_inmode_lines_deals_whole_lines_out() -> None:
         assert all(got)
 
 
+async def test_writers_at_the_same_time_end_their_own_lines() -> None:
+    async with world() as w:
+        s = await w.team(2, "inmode lines", "exec cat")
+        one, two = [await w.p.open(f"{s}/stdin", OWRITE) for _ in range(2)]
+        for n in range(20):
+            await w.p.write(one, f"first {n}".encode())
+            await w.p.write(two, f"second {n} ".encode())
+            await w.p.write(one, b" one\n")
+            await w.p.write(two, b"two\n")
+        for fd in (one, two):
+            w.p.close(fd)
+        sent = [f"{text}" for n in range(20) for text in (f"first {n} one", f"second {n} two")]
+        got = [(await w.cat(f"{s}/{rank}/stdout")).splitlines() for rank in range(2)]
+        assert got == [sent[::2], sent[1::2]]  # and the lines went to one after the other
+
+
+async def test_who_comes_next_ends_the_line_of_a_writer_that_has_gone() -> None:
+    async with world() as w:
+        s = await w.team(1, "inmode lines", "exec cat")
+        held = await w.p.open(f"{s}/stdin", OWRITE)
+        await w.p.write(held, b"held ")
+        await w.p.writefile(f"{s}/stdin", b"foo")
+        await w.p.write(held, b"line\n")
+        await w.p.writefile(f"{s}/stdin", b"bar\n")
+        for text in (b"never", b" ended"):
+            await w.p.writefile(f"{s}/stdin", text)
+        w.p.close(held)
+        assert await w.cat(f"{s}/stdout") == "held line\nfoobar\nnever ended"
+
+
+async def test_what_several_writers_have_not_ended_stays_apart() -> None:
+    async with world() as w:
+        s = await w.team(1, "inmode lines", "exec cat")
+        fds = [await w.p.open(f"{s}/stdin", OWRITE) for _ in range(3)]
+        for fd, text in zip(fds, (b"one", b"two", b"three"), strict=True):
+            await w.p.write(fd, text)
+        for fd in fds:
+            w.p.close(fd)
+        assert await w.cat(f"{s}/stdout") == "one\ntwo\nthree"
+
+
+async def test_many_lines_keep_their_order_in_each_task() -> None:
+    async with world() as w:
+        s = await w.team(3, "inmode lines", "exec sh -c 'if [ %r = 1 ]; then sleep 0.5; fi; cat'")
+        text = b"".join(b"%06d %s\n" % (n, b"x" * (n % 90)) for n in range(30000)) + b"y" * 20000 + b"\n"
+        await w.p.writefile(f"{s}/stdin", text)
+        got = [(await w.p.readfile(f"{s}/{rank}/stdout")).splitlines() for rank in range(3)]
+        assert all(lines == sorted(lines) for lines in got)
+        assert sorted(line for lines in got for line in lines) == text.splitlines()
+
+
+async def test_lines_that_a_task_does_not_take_are_for_the_others() -> None:
+    async with world() as w:
+        s = await w.team(3, "inmode lines", "exec sh -c 'if [ %r = 1 ]; then exec <&-; sleep 100; fi; cat'")
+        fd = await w.p.open(f"{s}/1/stdin", OWRITE)
+        with pytest.raises(OSError, match="write on closed pipe"):
+            while True:
+                await w.p.write(fd, b"x")
+                await asyncio.sleep(0.01)
+        w.p.close(fd)
+        text = "".join(f"{n}\n" for n in range(5000))
+        await w.p.writefile(f"{s}/stdin", text.encode())
+        got = (await w.cat(f"{s}/0/stdout") + await w.cat(f"{s}/2/stdout")).splitlines()
+        assert sorted(got) == sorted(text.splitlines())
+        await w.echo("kill", f"{s}/ctl")
+        await w.cat(f"{s}/wait")
+
+
 @pytest.mark.parametrize(("label", "prefix"), [("none", ""), ("rank", "%r: "), ("host", "%h: ")])
 @pytest.mark.parametrize("outmode", ["child", "line"])
 async def test_lines_stay_whole_and_get_their_label(outmode: str, label: str, prefix: str) -> None:
