@@ -24,6 +24,12 @@ def terminal(p: Proc, fd: int) -> int | None:
     return host if _variable(p, "TERM") not in (b"", b"dumb") else None
 
 
+def withheld(p: Proc, fd: int) -> bool:
+    """Is a terminal at ``fd`` that stops who reads it, since he is in the background?"""
+    host = _host(p, fd)
+    return host is not None and p.noteg.control and not p.noteg.front and os.isatty(host)
+
+
 def coloured(p: Proc, fd: int) -> bool:
     """May there be colours at ``fd``? (https://no-color.org)"""
     return terminal(p, fd) is not None and not _variable(p, "NO_COLOR")

@@ -17,7 +17,7 @@ from nsh.cmd import progress
 from nsh.cmd.arg import Options
 from nsh.cmd.files import READSIZE
 from nsh.cmd.outputs import OWN, RED, Labels, Outputs
-from nsh.cmd.screen import Bottom, coloured, terminal
+from nsh.cmd.screen import Bottom, coloured, terminal, withheld
 from nsh.cmd.taskfiles import TASK, Ending, Places, Session, Task, together
 from nsh.errors import P9Error
 from nsh.hostnames import expand, fold
@@ -193,10 +193,14 @@ class Run:
         return bool(found)
 
     async def _feed(self, stdin: int) -> None:
-        """Carry standard input to the tasks, up to its end, or until they take no more."""
+        """Carry standard input to the tasks, up to its end, or until they take no more.
+
+        In the background nothing is typed for us, and to wait for it would stop us.
+        """
         typed = terminal(self._p, 0) is not None
+        empty = withheld(self._p, 0)
         try:
-            while data := await self._p.read(0, READSIZE):
+            while not empty and (data := await self._p.read(0, READSIZE)):
                 if typed:
                     await self._hide()
                 await self._p.write(stdin, data)

@@ -389,6 +389,17 @@ def test_who_reads_the_terminal_in_the_background_is_stopped_until_it_is_in_fron
     terminal.prompt()
 
 
+def test_on_in_the_background_does_not_wait_for_the_terminal(terminal: Terminal) -> None:
+    terminal.command("on -N -n 1 cat &")
+    terminal.see(r"\[1\]\+ done +on -N -n 1 cat")
+    terminal.command("on -qN -n 1 sh -c 'echo up; cat'")
+    terminal.see("up")
+    terminal.type("theirs\r")
+    terminal.until(lambda: terminal.lines.count("theirs") == 2)
+    terminal.type(END)
+    terminal.prompt()
+
+
 def test_output_of_nsh_comes_above_the_line_that_is_edited(terminal: Terminal, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p")
     terminal.command("cat p &")
