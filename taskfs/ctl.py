@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nsh import errors, hostnames
 from nsh.errors import P9Error
-from nsh.kern.chan import Maybe, must_wait
+from nsh.kern.chan import Chan, Maybe, must_wait
 from nsh.kern.namec import quote
 from taskfs.post import Role
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from taskfs.session import Session
 
 
+KILLONCLOSE = "killonclose"
+"""The word, and the mark of an open ctl to which it was written: its closing kills the tasks."""
 MAXNICE = 19
 """By how much the priority of a task can be lowered: the range of nice(2)."""
 
@@ -28,7 +30,7 @@ MAXNICE = 19
 class Options:
     """What was set for the tasks of a session and for the way its files work."""
 
-    __slots__ = ("args", "dir", "env", "hosts", "inmode", "killonclose", "label", "nice", "ns", "onfail",
+    __slots__ = ("args", "dir", "env", "hosts", "inmode", "label", "nice", "ns", "onfail",
                  "outmode", "peers", "timeout")  # fmt: skip
 
     def __init__(self) -> None:
@@ -40,7 +42,6 @@ class Options:
         self.outmode = "child"
         self.label = "none"
         self.peers = ""
-        self.killonclose = False
         self.hosts: list[str] = []
         self.args: list[str] = []
         self.env: dict[str, str] = {}
@@ -99,8 +100,8 @@ def _as_typed(words: list[str]) -> str:
     return " ".join(quote(word) for word in words)
 
 
-def run(session: Session, text: str) -> Maybe[None]:
-    """Do the commands of one write, in order, up to the first that fails.
+def run(session: Session, text: str, c: Chan | None = None) -> Maybe[None]:
+    """Do the commands of one write, in order, up to the first that fails; ``c``: to which file, if to one.
 
     Errors: `Emptyctl`, `Ebadctl`, `Ectlargs`, and those of the commands.
     """
@@ -109,7 +110,7 @@ def run(session: Session, text: str) -> Maybe[None]:
         raise errors.Emptyctl()
     for words in commands:
         _check(words)
-    return _do(session, commands)
+    return _do(session, commands, c)
 
 
 def _check(words: list[str]) -> None:
@@ -120,20 +121,21 @@ def _check(words: list[str]) -> None:
         raise errors.Ectlargs(f'wrong #args in control message "{_as_typed(words)}"')
 
 
-def _do(session: Session, commands: list[list[str]]) -> Maybe[None]:
+def _do(session: Session, commands: list[list[str]], c: Chan | None) -> Maybe[None]:
     for i, words in enumerate(commands):
+        word = WORDS[words[0]]
         try:
-            done = WORDS[words[0]].do(session, *words[1:])
+            done = word.do(c) if word.of_file else word.do(session, *words[1:])
         except ValueError as e:
             raise _bad(e, words) from None
         if must_wait(done):
-            return _do_later(session, done, commands[i + 1 :])
+            return _do_later(session, done, commands[i + 1 :], c)
     return None
 
 
-async def _do_later(session: Session, done: Any, rest: list[list[str]]) -> None:
+async def _do_later(session: Session, done: Any, rest: list[list[str]], c: Chan | None) -> None:
     await done
-    later = _do(session, rest)
+    later = _do(session, rest, c)
     if must_wait(later):
         await later
 
@@ -208,8 +210,9 @@ def _signal(session: Session, which: str) -> Maybe[None]:
     return session.signal(number)
 
 
-def _killonclose(session: Session) -> None:
-    session.options.killonclose = True
+def _killonclose(c: Chan | None) -> None:
+    if c is not None:
+        c.dirpos = KILLONCLOSE
 
 
 def _kill(session: Session) -> Maybe[None]:
@@ -256,11 +259,15 @@ def _below(session: Session, *hosts: str) -> None:
 
 
 class Word(NamedTuple):
-    """A control word: the least and the greatest number of its arguments, and what it does."""
+    """A control word: the least and the greatest number of its arguments, and what it does.
+
+    ``of_file``: it is about the file that was written to.
+    """
 
     least: int
     most: int
     do: Callable[..., Maybe[None]]
+    of_file: bool = False
 
 
 _MANY = 1 << 30
@@ -279,7 +286,7 @@ WORDS = {
     "label": Word(1, 1, _choice("label", "none", "rank", "host")),
     "kill": Word(0, 0, _kill),
     "signal": Word(1, 1, _signal),
-    "killonclose": Word(0, 0, _killonclose),
+    KILLONCLOSE: Word(0, 0, _killonclose, of_file=True),
     "closein": Word(0, 0, _closein),
     "splice": Word(1, 1, _splice),
     "xsplice": Word(2, 2, _xsplice),

@@ -67,12 +67,12 @@ class Ctl(SessionFile):
 
     def write(self, c: Chan, data: bytes, offset: int) -> Maybe[int]:
         self.session.alive()
-        done = ctl.run(self.session, bytes(data).decode("utf-8", "surrogateescape"))
+        done = ctl.run(self.session, bytes(data).decode("utf-8", "surrogateescape"), c)
         return _written(done, len(data)) if must_wait(done) else len(data)
 
     def close(self, c: Chan) -> None:
         super().close(c)
-        if self.session.options.killonclose and not self.session.gone:
+        if c.dirpos == ctl.KILLONCLOSE and not self.session.gone:
             self.session.background(self.session.kill())
 
 

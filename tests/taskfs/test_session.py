@@ -303,10 +303,13 @@ async def test_a_detached_session_stays() -> None:
         await w.echo("release", "/task/remote/0/ctl")
 
 
-async def test_killonclose_kills_when_the_ctl_is_closed() -> None:
+async def test_killonclose_kills_when_the_ctl_is_closed_to_which_it_was_written() -> None:
     async with world() as w:
         fd = await w.p.open("/task/remote/clone", ORDWR)
-        await w.p.write(fd, b"killonclose\nexec sleep 100")
+        await w.p.write(fd, b"res 2\nkillonclose\nexec sleep 100")
+        await w.echo("signal CONT", "/task/remote/0/ctl")
+        assert await w.cat("/task/remote/0/ctl") == "0"
+        assert (await w.cat("/task/remote/0/status")).count(" Execute ") == 2
         w.p.close(fd)
         assert (await w.cat("/task/remote/0/wait")).endswith("'signal: 15'\n")
 
