@@ -244,7 +244,9 @@ class Child:
         """Let args, env and ns have these contents, those that have not got them."""
         for name, data in files.items():
             if data != self._given[name]:
-                await self.put(name, data)
+                # what is written to env is added
+                gone = _taken_back(self._given[name], data) if name == "env" else b""
+                await self.put(name, gone + data)
                 self._given[name] = data
 
     async def get(self, name: str) -> str:
@@ -335,3 +337,10 @@ class Child:
         held, self._held = self._held, {}
         for c in held.values():
             c.close()
+
+
+def _taken_back(before: bytes, now: bytes) -> bytes:
+    """The lines for env that take away those names that are in ``before`` and not in ``now``."""
+    kept = {line.partition(b"=")[0] for line in now.split(b"\n")}
+    names = (line.partition(b"=")[0] for line in before.split(b"\n"))
+    return b"".join(name + b"\n" for name in names if name not in kept)

@@ -125,7 +125,7 @@ class Args(Setting):
 
 
 class Env(Setting):
-    """env: lines NAME=VALUE, added to the environment of the tasks; NAME= alone empties it."""
+    """env: lines NAME=VALUE, for the environment of the tasks; NAME takes back what was set here."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, 0o222)
@@ -136,10 +136,16 @@ class Env(Setting):
     def write(self, c: Chan, data: bytes, offset: int) -> int:
         lines = bytes(data).decode("utf-8", "surrogateescape").split("\n")
         pairs = [line.partition("=") for line in lines if line]
-        if any(not name or not equals or "\0" in name + value for name, equals, value in pairs):
-            raise P9Error("env: a line is NAME=VALUE")
+        if any(not name or "\0" in name + value for name, _, value in pairs):
+            raise P9Error("env: a line is NAME=VALUE, or NAME")
         self.grow(len(data))
-        self.session.options.env.update((name, value) for name, _, value in pairs)
+        env = self.session.options.env
+        for name, equals, value in pairs:
+            if equals:
+                env[name] = value
+            else:
+                env.pop(name, None)
+        self.session.resize(self.name, self.size())
         return len(data)
 
 

@@ -303,6 +303,22 @@ async def test_a_detached_session_stays() -> None:
         await w.echo("release", "/task/remote/0/ctl")
 
 
+async def test_what_was_set_in_env_can_be_taken_back() -> None:
+    async with world() as w:
+        for s in (await w.clone(), await w.team(2)):
+            show = 'exec sh -c "echo ${A-unset} ${B-unset} ${HOME:+kept}"'.replace('"', "'")
+            for lines, shown in {
+                "A=1\nB=2": "1 2 kept",
+                "A\nHOME=": "unset 2",
+                "B=3\nHOME\nNOSUCH": "unset 3 kept",
+                "B": "unset unset kept",
+            }.items():
+                await w.echo(lines, f"{s}/env")
+                await w.echo(show, f"{s}/ctl")
+                assert set((await w.cat(f"{s}/stdout")).splitlines()) == {shown}
+        assert await w.refusal("=1", f"{s}/env") == "env: a line is NAME=VALUE, or NAME"
+
+
 async def test_killonclose_kills_when_the_ctl_is_closed_to_which_it_was_written() -> None:
     async with world() as w:
         fd = await w.p.open("/task/remote/clone", ORDWR)
