@@ -1,8 +1,10 @@
 """What taskfs costs: a command on many resources, beside plain asyncio and the tools that do the same.
 
 Each figure is the time from ``clone`` to the last byte of output and the end of the session, in an nsh that
-runs, as a user's does. The yardsticks run in the same process, the tools as the programs that they are,
-with their own start-up: that is how their users meet them.
+runs: it is warm, all that taskfs needs has been imported, and what is measured has been done once before. So
+are the yardsticks in Python, in the same process. The tools are the programs that they are, with their own
+start-up: that is how their users meet them. How the users of on(1) meet that is in rows of its own: "cold" is
+a whole ``nsh -c 'on ...'``, from its start to its end, "warm" the command in an nsh that runs.
 """
 
 from __future__ import annotations
@@ -21,11 +23,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from tests.bench.table import Row, Target
+from tests.cmd.session import Session
 from tests.taskfs.host import mount
 from tests.taskfs.world import World, world
 
 NUMBERS = (1, 4, 16, 64, 256, 1024)
 COMMAND = "hostname"
+TYPED = 4
+"""Tasks of a command that is typed."""
 HOSTS = 3
 TREE = (8, 8)
 """Hosts of the first level of the tree, and hosts below each of them."""
@@ -77,6 +82,7 @@ async def _all(
     async with world() as w:
         rows.append(await _memory(w, sessions))
         rows += await _here(w, numbers, rounds)
+        rows += await _typed(w, rounds)
         rows += await _bytes(w, large, broadcast, rounds)
         rows.append(await _lines(w, "here", lines, rounds))
     async with world() as w, _hosts(w, (HOSTS, 0)):
@@ -138,6 +144,25 @@ async def _over_9p(
         wanted = target if n <= QUICK else None
         rows.append(Row(f"{n} tasks, {where}", found["taskfs"], "asyncio", found["asyncio"], "ms", wanted))
     return rows
+
+
+async def _typed(w: World, rounds: int) -> list[Row]:
+    """What one would type, with nsh's own start and without, beside the tools with theirs."""
+    words = ["on", "-n", str(TYPED), COMMAND]
+    cold = [sys.executable, "-P", "-m", "nsh", "-c", " ".join(words)]
+    tools = {name: argv for name, argv in TOOLS.items() if name in ("xargs", "clush") and _installed(name)}
+    works: dict[str, Work] = {
+        "cold": partial(asyncio.to_thread, _program, cold),
+        "warm": partial(Session(w.p).out, *words),
+    }
+    for name, argv in tools.items():
+        works[name] = partial(asyncio.to_thread, _tool, argv.format(n=TYPED, jobs=TYPED))
+    found = await _in_turn(works, rounds)
+    return [
+        Row(f"{' '.join(words)}, {how}", found[how], f"{name}, cold", found[name], "ms")
+        for how in ("cold", "warm")
+        for name in tools
+    ]
 
 
 async def _in_turn(works: dict[str, Work], rounds: int) -> dict[str, float]:
@@ -215,7 +240,11 @@ def _installed(tool: str) -> bool:
 
 
 def _tool(command: str) -> None:
-    subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    _program(["sh", "-c", command])
+
+
+def _program(argv: list[str]) -> None:
+    subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
 
 # --- bytes ---------------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ def test_taskfs_is_measured_beside_asyncio() -> None:
     assert rows["100 MB through cat, over 9P", "asyncio"].figure > 0
     for where in ("here", "3 hosts"):
         assert rows[f"500 lines to 3 tasks, {where}", "asyncio"].figure > 0
+    for how in ("cold", "warm"):
+        assert rows[f"on -n 4 hostname, {how}", "xargs, cold"].figure > 0
     assert ("an idle session", "promised") in rows  # memory that is there already is used first
 
 
