@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from nsh.rc.line.history import History
     from nsh.rc.timings import Timings
 
-TURNS = 200
-"""Turns of loops and calls of functions after which everything else gets a chance to run."""
+BREATH = 0.005
+"""Seconds after which everything else gets a chance to run, whatever a shell does."""
 
 DEEPEST = 300
 """Processes inside each other (subshells, scripts) from which on a shell starts no more."""
@@ -78,9 +79,9 @@ class Shell:
     """
 
     __slots__ = (
+        "_due",
         "_failed_if",
         "_tested",
-        "_turns",
         "abbreviations",
         "file",
         "flags",
@@ -109,7 +110,7 @@ class Shell:
         self.substituted: list[tuple[int, Proc, bool]] = []
         self._failed_if = False
         self._tested = 0
-        self._turns = 0
+        self._due = 0.0
         self.var.load(p.egrp)
         for variable, value in DEFAULTS.items():
             if variable not in self.var.values:
@@ -144,6 +145,8 @@ class Shell:
             return
         mark = len(self.substituted)
         try:
+            if monotonic() >= self._due:
+                await self._breathe()
             await _RUN[type(node)](self, node)
         except RecursionError:
             e = RcError(TOO_DEEP)
@@ -361,13 +364,16 @@ class Shell:
             raise Exit([self.status], self.var.get("*"))
 
     async def turn(self) -> None:
-        """Called in every turn of a loop: one that never waits must not keep everything else waiting."""
-        self._turns += 1
-        if self._turns >= TURNS:
-            self._turns = 0
-            await asyncio.sleep(0)
+        """Called in every turn of a loop, which need not run any command."""
+        if monotonic() >= self._due:
+            await self._breathe()
         if self.notes:
             await self.run_notes()
+
+    async def _breathe(self) -> None:
+        """One who never waits must not keep everything else waiting, signals among that."""
+        await asyncio.sleep(0)
+        self._due = monotonic() + BREATH
 
     # --- children ------------------------------------------------------------------------------
 
@@ -388,7 +394,7 @@ class Shell:
         sh.file, sh.line, sh.interactive = self.file, self.line, False
         sh.abbreviations, sh.history, sh.timings = self.abbreviations, self.history, None
         sh.jobs, sh.notes, sh.substituted = Jobs(), [], []
-        sh._failed_if, sh._tested, sh._turns = self._failed_if, self._tested, 0
+        sh._failed_if, sh._tested, sh._due = self._failed_if, self._tested, self._due
         return sh
 
     def typed(self) -> Shell:
