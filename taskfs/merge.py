@@ -221,6 +221,7 @@ class Merge:
 
     It is whole lines, with a prefix for each child in front, or, if there are no ``prefixes``, bytes. It is
     kept as the output of one task is, beside what is kept of each child: the order cannot be found out again.
+    A line that a child has not ended is ended when one of another follows.
     """
 
     def __init__(self, sources: Sequence[Source], prefixes: list[bytes] | None, budget: Budget) -> None:
@@ -229,6 +230,8 @@ class Merge:
         self.stale = False  # some children were ended: nobody begins to read this any more
         self.readers = 0
         self._turn = Turn()
+        self._putting = asyncio.Lock()
+        self._unended: Source | None = None  # whose line is the last, if that has no end
         loop = asyncio.get_running_loop()
         every = [None] * len(sources) if prefixes is None else [Lines(prefix) for prefix in prefixes]
         self._following = {
@@ -243,15 +246,24 @@ class Merge:
         try:
             while not self.spool.eof and (data := await settle(source.read(PIECE, at))):
                 at += len(data)
-                await self.spool.put(data if lines is None else lines.feed(data))
+                await (self.spool.put(data) if lines is None else self._put(source, lines.feed(data)))
                 await self._turn.give()
         except (Lost, errors.Ehungup):
             pass  # a child that is lost, or was removed, has come to its end
         except OSError as e:
             self.failures.append((self.spool.end, e))
         if lines is not None:
-            await self.spool.put(lines.feed(b""))
+            await self._put(source, lines.feed(b""))
         self._end(source)
+
+    async def _put(self, source: Source, lines: bytes) -> None:
+        """Put in lines, of which the last may have no end."""
+        if not lines:
+            return
+        async with self._putting:  # who waits for room knows what will be before him
+            missing = b"\n" if self._unended not in (None, source) else b""
+            await self.spool.put(missing + lines)
+            self._unended = None if lines.endswith(b"\n") else source
 
     def _end(self, source: Source) -> None:
         source.close()

@@ -76,7 +76,9 @@ async def test_a_single_task_is_called_by_its_host() -> None:
 
 async def test_without_names_output_is_passed_on_as_it_is() -> None:
     async with here() as s:
-        assert await s.out("on", "-N", "-n", "3", "printf", "no end") == "no end" * 3
+        assert await s.out("on", "-N", "-n", "1", "printf", "no end") == "no end"
+        # but what one has not ended is no line of another's
+        assert await s.out("on", "-N", "-n", "3", "printf", "no end") == "no end\nno end\nno end"
         data = bytes(range(256)) * 5000
         out = await s.out("on", "-N", "-n", "1", "cat", stdin=data)
         assert out.encode("utf-8", "surrogateescape") == data

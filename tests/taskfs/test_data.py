@@ -159,6 +159,17 @@ async def test_lines_stay_whole_and_get_their_label(outmode: str, label: str, pr
             assert text == "".join(f"{p}x1\n{p}x2\n{p}x3\n{p}end{end}" for p in prefixes)
 
 
+async def test_a_line_that_a_task_has_not_ended_is_not_that_of_another() -> None:
+    async with world() as w:
+        s = await w.team(3, "outmode line", "exec sh -c 'read x; echo %r; printf end%r'")
+        for rank in (1, 0, 2):
+            await w.echo("on", f"{s}/{rank}/stdin")
+            assert (await w.cat(f"{s}/{rank}/wait")).endswith("''\n")
+        lines = (await w.cat(f"{s}/stdout")).splitlines(keepends=True)
+        assert sorted(line.rstrip("\n") for line in lines) == ["0", "1", "2", "end0", "end1", "end2"]
+        assert all(line.endswith("\n") for line in lines[:-1]) and lines[-1][:3] == "end"
+
+
 async def test_raw_output_has_every_byte_of_every_child() -> None:
     async with world() as w:
         s = await w.team(4, "outmode raw", "exec head -c 300000 /dev/zero")
