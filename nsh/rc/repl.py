@@ -38,6 +38,7 @@ class Prompt:
         self._began: float | None = None
         sh.history = self._history
         self._told = False
+        self._given_up = False
 
     async def line(self, inside: bool) -> str:
         """A command with its newline; '' at the end. Raises KeyboardInterrupt."""
@@ -53,6 +54,9 @@ class Prompt:
             text = await self._editor.read(look, vi=self._shell.var.get("editing") == ["vi"])
         except EOFError:
             return ""
+        except KeyboardInterrupt:
+            self._given_up = True
+            raise
         self._history.begin(text, self._shell.proc.getwd())
         if text.strip():
             self._began = time.monotonic()
@@ -70,6 +74,9 @@ class Prompt:
         """The command is over. Returns what is worth knowing about it."""
         if self._began is None:
             await self._history.refresh()
+            if self._given_up:  # the terminal itself has shown what was typed since
+                self._given_up = False
+                self._editor.fresh_line()
             return ""
         sh, took = self._shell, time.monotonic() - self._began
         self._began = None
