@@ -123,6 +123,10 @@ class Line:
             self._connection = await _connect(self._host, self._proc)
         return self._connection
 
+    async def look(self) -> None:
+        """Have the host look at all that it was asked; some of it waits for the program (`Host._stat`)."""
+        await self._host.check()
+
     def close(self) -> None:
         """Give it back, and end what runs there."""
         self._connection.close()
@@ -169,6 +173,7 @@ class FarTask(Task):
             self._do(self._drain(connection, "stderr", stderr)),
         ]
         self._do(self._wait(connection, outputs))
+        self._do(self._line.look())
 
     def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -19,6 +19,7 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, must_wait, settle
 from nsh.kern.namec import Access, namec, quote
 from nsh.p9.const import ORDWR
+from nsh.p9.stat import Dir
 from taskfs.back import Operator
 from taskfs.child import HELD, Child
 from taskfs.many import Lost, each, looked_at
@@ -38,6 +39,8 @@ PATIENCE = 10.0
 """Seconds without an answer to a stat after which a host counts as lost."""
 BRIEFLY = 1.0
 """The same for a host that is known to be lost, when it is looked at once more for a reservation."""
+KNOCK = 0.1
+"""Seconds after which a host that has but cmd(3), and has not answered, is asked again."""
 INTERVAL = 5.0
 """Seconds between two looks at a host on which something is reserved."""
 
@@ -278,9 +281,27 @@ class Host:
         return not self.lost
 
     async def _stat(self) -> None:
-        if self._directory is None:
+        """Wait until it answers.
+
+        Inferno's export gives each request a process, and makes one when none is free; but of several
+        requests that come at once, some may get none. When all processes then wait for programs, the others
+        are left until one more request comes. So one that has but cmd(3) is asked again and again.
+        """
+        directory = self._directory
+        if directory is None:
             raise errors.Ehungup()
-        await settle(self._directory.dev.stat(self._directory))
+        pause = KNOCK if self.simple else None
+        asked: set[asyncio.Task[Dir]] = set()
+        answered: set[asyncio.Task[Dir]] = set()
+        try:
+            while not answered:
+                asked.add(asyncio.create_task(settle(directory.dev.stat(directory))))
+                answered, _ = await asyncio.wait(asked, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            answered.pop().result()
+        finally:
+            for one in asked:
+                one.add_done_callback(looked_at)
+                one.cancel()
 
     def _enter(self) -> None:
         """Something of the host is in use: from now on it is looked at from time to time."""

@@ -15,8 +15,12 @@ from pathlib import Path
 import pytest
 
 from nsh.kern.mnt import MREPL
+from nsh.kern.namec import Access, namec
 from nsh.p9.const import OWRITE
+from nsh.p9.msg import Tstat
 from taskfs import hosts
+from taskfs.journal import Journal
+from tests.dev.rogue import Rogue
 from tests.fuse.mounts import free_port, server
 from tests.taskfs import host
 from tests.taskfs.test_hosts import Remote, remote, running
@@ -48,7 +52,8 @@ async def ours(tmp_path: Path) -> AsyncIterator[World]:
 async def emu() -> AsyncIterator[World]:
     """A world with an Inferno as its only host, far."""
     port = free_port()
-    script = f"bind -a '#C' /; styxlisten -A tcp!127.0.0.1!{port} export /"
+    # styxlisten exports a mount of an export, and Inferno's client and server lose requests between them
+    script = f"bind -a '#C' /; listen -A tcp!127.0.0.1!{port} {{export -a /}}"
     nothing = asyncio.subprocess.DEVNULL
     argv = ("emu", "/dis/sh.dis", "-c", script)
     process = await asyncio.create_subprocess_exec(*argv, stdin=nothing, stdout=nothing)
@@ -254,6 +259,22 @@ async def test_a_host_that_hangs_loses_no_byte_of_what_it_prints(
         assert " Execute " in await w.cat(f"{s}/status")
         await w.echo("go", f"{s}/stdin")
         assert await w.cat(f"{s}/stdout") == "".join(f"{n}\n" for n in range(1, 30001)) * 2
+
+
+async def test_one_whose_processes_all_wait_is_asked_until_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Inferno's export does, this one leaves a request alone until more come."""
+    monkeypatch.setattr(hosts, "KNOCK", 0.01)
+    server = await Rogue.start()
+    server.held = lambda m: isinstance(m, Tstat) and server.count(Tstat) < 3
+    far = hosts.Host("far", "", Journal())
+    far._directory = await namec(server.p, "/mnt/a", Access.BIND)
+    far.simple = True
+    assert await far.check()
+    assert server.count(Tstat) == 3
+    far._directory = None
+    await server.stop()
 
 
 async def test_output_that_nobody_reads_is_kept_and_the_program_goes_on(far: object) -> None:
