@@ -111,8 +111,9 @@ _PUNCTUATION = {
 }
 
 _blanks = re.compile(r"(?:[ \t]+|\\\n|#[^\n]*)*")
+# a backslash that follows one is of the word even at the end of a line
 _token = re.compile(
-    r"""(?P<word>(?:[^\n \t#;&|^$=`'{}()<>\\]|\\(?!\n))+)
+    r"""(?P<word>(?:[^\n \t#;&|^$=`'{}()<>\\]|\\\\|\\(?!\n))+)
       | (?P<nl>\n)
       | (?P<name>\$[#"]?)
       | '(?P<quoted>(?:[^']|'')*+)'
@@ -129,7 +130,7 @@ _token = re.compile(
 )
 # any character of a word may begin a name, few may be in it
 _name = re.compile(r"""[^\x00-\x20#;&|^$=`'{}()<>][^\x00-\x20!"\#$%&'()+,\-./:;<=>?@\[\\\]^`{|}~\x7f]*""")
-_TAG = r"(?:[ \t]|\\\n)*(?:'((?:[^'\n]|'')*+)'|((?:[^\n \t#;&|^$=`'{}()<>\\]|\\(?!\n))+))"
+_TAG = r"(?:[ \t]|\\\n)*(?:'((?:[^'\n]|'')*+)'|((?:[^\n \t#;&|^$=`'{}()<>\\]|\\\\|\\(?!\n))+))"
 _PIECES = frozenset(("word", "quoted", "name", "backquote", "process", "equal"))
 
 # What an opening bracket stands for. _BRACE is one still to come: that of a backquote or a `<{`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -109,6 +110,24 @@ def test_lines_are_counted_through_quotes_continuations_and_here_documents() -> 
         token.value.text: token.line for token in parse.tokens(text) if isinstance(token.value, tree.Word)
     }
     assert lines == {"a": 1, "b\nc": 1, "d": 2, "e": 3, "f": 3, "g": 7, "i": 8}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a \\\nb", ["a", "b"]),
+        ("a \\\\\nb", ["a", r"\\"]),
+        ("a \\\\\\\nb", ["a", r"\\", "b"]),
+        ("a \\\\\\\\\nb", ["a", r"\\\\"]),
+        ("a c\\\nb", ["a", "c", "b"]),
+        ("a c\\\\\nb", ["a", r"c\\"]),
+        ("a \\c\\\nb", ["a", r"\c", "b"]),
+        ("a^\\\\\nb", ["a", r"\\"]),
+    ],
+)
+def test_a_backslash_after_a_backslash_does_not_join_lines(text: str, words: list[str]) -> None:
+    tokens = itertools.takewhile(lambda token: token.type != "_NL", parse.tokens(text))
+    assert [token.value.text for token in tokens if isinstance(token.value, tree.Word)] == words
 
 
 def _here(text: str) -> list[tuple[str, str, bool, int]]:
