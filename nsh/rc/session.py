@@ -326,7 +326,10 @@ class Session:
         except OSError as e:
             await self.shell.complain(about(file, e))
             return
-        await self._in_front(self.shell.script(Parser(text, file=file)))
+        sh = self.shell
+        sh.file = file
+        await self._in_front(sh.script(Parser(text, file=file)))
+        sh.file = ""
 
     def _prompt(self, record: Recorder | None) -> Prompt | Plain:
         """What asks for commands: the line editor, where there is a terminal and prompt_toolkit."""

@@ -408,6 +408,17 @@ def test_a_mistake_in_it_is_told_and_one_has_a_prompt(start: Start, home: Path) 
     t.until("% ")
 
 
+def test_what_fails_in_it_has_its_file_and_line(start: Start, home: Path) -> None:
+    config(home, "fn f {\ncat <nosuch\n}\nf\ncat <missing\necho $(a b)\n")
+    t = start()
+    t.resize(200, 24)
+    for line, what in ((2, "cannot open nosuch"), (5, "cannot open missing"), (6, "variable")):
+        t.until(f"nsh: {home}/.config/nsh/nshrc:{line}: {what}")
+    t.until("% ")
+    t.type("cat <typed" + ENTER)
+    t.until("nsh: cannot open typed: ")
+
+
 def test_exit_in_it_ends_the_shell(start: Start, home: Path) -> None:
     config(home, "exit 5\n")
     assert start().end() == 5
