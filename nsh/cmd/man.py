@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import textwrap
 from collections.abc import Iterator
 
 from nsh.cmd import complain
 from nsh.cmd.arg import Usage, parse
+from nsh.dev import spawn
 from nsh.kern.proc import Proc
 
 USAGE = "[section] title ...\n       man -k word ..."
 DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "man")
+NO_ENTRY = "no manual entry"
 WIDTH = 78
 MARGIN = 7
 TAG = 8
@@ -36,11 +39,21 @@ async def main(p: Proc, argv: list[str]) -> str:
     for name in names:
         texts = _entries(name, section)
         if not texts:
-            await complain(p, f"man: {name}: no manual entry")
-            status = "no manual entry"
+            status = await _of_host(p, [section, name] if section else [name]) or status
         for text in texts:
             await p.print(render(text))
     return status
+
+
+async def _of_host(p: Proc, args: list[str]) -> str:
+    """Have the host's man print a page that is not ours, or say that there is none; returns its status."""
+    environ, _ = spawn.host_environment(p.egrp)
+    program = shutil.which("man", path=os.fsdecode(environ.get(b"PATH", b"")) or os.defpath)
+    if program is None:
+        await complain(p, f"man: {args[-1]}: {NO_ENTRY}")
+        return NO_ENTRY
+    status = await spawn.run(p, program, ["man", *args], environ)
+    return NO_ENTRY if status.isdecimal() else status
 
 
 def _entries(name: str, section: str) -> list[str]:
@@ -58,7 +71,7 @@ async def _find(p: Proc, words: list[str]) -> str:
     found = [line for line, _ in every if _has(line, words)]
     found = found or [line for line, text in every if _has(render(text), words)]
     await p.print("".join(line + "\n" for line in found))
-    return "" if found else "no manual entry"
+    return "" if found else NO_ENTRY
 
 
 def _has(text: str, words: list[str]) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pathlib
 import re
+import shutil
 
 import pytest
 
 from nsh import cmd
 from nsh.cmd.man import DIRECTORY, render
 from tests.cmd.session import Result, session
+from tests.rc.shell import rc
 
 PAGE = r"""
 .TH EXAMPLE 1 "" nsh
@@ -118,7 +120,25 @@ async def test_pages_are_found_by_words_of_their_summary() -> None:
     assert (await s.run("man", "-k", "no such word")).status == "no manual entry"
 
 
-async def test_what_is_not_there_is_said() -> None:
+async def test_what_neither_nsh_nor_the_host_has_is_said() -> None:
     s = await session()
+    s.p.egrp.set("PATH", b"/nonexistent")
     assert await s.run("man", "nosuch") == Result("", "man: nosuch: no manual entry\n", "no manual entry")
     assert (await s.run("man")).status == "usage"
+
+
+async def test_a_page_that_nsh_does_not_have_is_left_to_the_man_of_the_host(tmp_path: pathlib.Path) -> None:
+    """One of our own, which says what it is asked: what pages are installed is another matter."""
+    program = tmp_path / "man"
+    program.write_text('#!/bin/sh\ntest $1 != none || { echo No entry >&2; exit 16; }\necho the host: "$*"\n')
+    program.chmod(0o755)
+    result = await rc(f"PATH={tmp_path}; man less; man 7 rc; man nosuch 3 >[2=1]\nman none; echo $status\n")
+    assert result.out == "the host: less\nthe host: 7 rc\nthe host: nosuch\nthe host: 3\nno manual entry\n"
+    assert result.err == "No entry\n"
+
+
+@pytest.mark.skipif(shutil.which("man") is None, reason="the host has no man")
+async def test_the_man_of_the_host_says_that_it_has_no_page_either() -> None:
+    result = await rc("man nosuch-page; echo $status\n")
+    assert result.out == "no manual entry\n"
+    assert "nosuch-page" in result.err
