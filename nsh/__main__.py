@@ -18,6 +18,12 @@ USAGE = """usage: nsh [-DNexils] [-n namespace] [--timings] [--debug] [file [arg
        nsh replay [-kv] [--host] [--update] [--timeout seconds] transcript
        nsh --version | --help"""
 
+FRAME = 256 if sys.version_info >= (3, 12) else 640
+"""Bytes of the host's stack that are kept for a coroutine that another waits for; half of it is spare."""
+
+DEEPEST = 26000
+"""Coroutines that wait for each other: a call of a function takes eight, and 3,000 are to be possible."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run nsh with these arguments (``sys.argv[1:]``); returns the exit code."""
@@ -80,7 +86,7 @@ def _shell(args: list[str]) -> int:
     if not options.debug:
         _log_briefly()
     _reserve_descriptors()
-    sys.setrecursionlimit(6000)  # functions of rc may call each other deeper than Python's default allows
+    _use_the_stack()
     try:
         with asyncio.Runner(debug=options.debug, loop_factory=_fast_loop()) as runner:
             code = runner.run(session(options))
@@ -136,6 +142,15 @@ def _reserve_descriptors() -> None:
     while (fd := os.open("/", os.O_PATH | os.O_CLOEXEC)) <= 2:
         pass
     os.close(fd)
+
+
+def _use_the_stack() -> None:
+    """Let functions of rc call each other deeper than Python allows, as far as the stack carries it."""
+    import resource
+
+    size, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    frames = DEEPEST if size == resource.RLIM_INFINITY else min(size // FRAME, DEEPEST)
+    sys.setrecursionlimit(max(frames, sys.getrecursionlimit()))
 
 
 def _log_briefly() -> None:

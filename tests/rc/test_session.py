@@ -202,3 +202,20 @@ def test_a_standard_output_that_was_closed_is_not_open() -> None:
 
 def test_a_command_is_no_script() -> None:
     assert nsh("ls", "/") == ("", "nsh: ls is a command, not a script: nsh -c 'ls ...'\n", 1)
+
+
+@pytest.mark.parametrize(("megabytes", "out"), [(1, ""), (8, "1500\n"), (16, "1500\n3000\n")])
+def test_functions_call_each_other_as_deeply_as_the_stack_has_room(megabytes: int, out: str) -> None:
+    script = "fn f { n=($n x); if(~ $#n 1500 3000) echo $#n; f }; f"
+    begin = (
+        "import os, resource, sys; size, *words = sys.argv[1:];"
+        "_, most = resource.getrlimit(resource.RLIMIT_STACK);"
+        "resource.setrlimit(resource.RLIMIT_STACK, (int(size), most)); os.execv(words[0], words)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", begin, str(megabytes << 20), *NSH, "-c", script],
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.stderr, ended.returncode) == ("nsh: -c:1: too many commands inside each other\n", 1)
+    assert ended.stdout.startswith(out)
