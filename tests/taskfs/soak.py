@@ -24,7 +24,7 @@ from tests.taskfs.world import World, world
 
 MEGABYTES = 6.0
 """By how much the memory of a program may vary; the log of the other host takes a part of this."""
-OBJECTS = 100
+OBJECTS = 200
 """By how many objects what we have ourselves may vary."""
 
 
@@ -72,7 +72,7 @@ async def quiet(w: World) -> None:
 
 
 async def main(cycles: int, peers: str, directory: Path) -> None:
-    journal.LINES = 100  # it is bounded, but would grow for longer than this takes
+    journal.LINES = 30  # it is bounded, but would grow for longer than this takes
     async with remote(directory) as far, world() as w:
         await host.mount(w.p, "far", far.port)
         pids = os.getpid(), far.process.pid

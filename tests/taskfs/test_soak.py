@@ -30,7 +30,7 @@ def test_many_sessions_leave_nothing() -> None:
 @pytest.mark.limit(120)
 @pytest.mark.requires("FUSE in a name space")
 def test_many_sessions_whose_tasks_had_peers_leave_nothing() -> None:
-    run("tests.taskfs.soak", "30", "on")
+    run("tests.taskfs.soak", "60", "on")
 
 
 @pytest.mark.limit(120)
