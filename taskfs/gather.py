@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nsh import errors
 from nsh.errors import P9Error
-from nsh.kern.chan import Maybe, must_wait
+from nsh.kern.chan import Maybe, settle
 from nsh.kern.namec import quote
 from taskfs import status
 from taskfs.child import Child, Order
@@ -183,9 +183,8 @@ class Team:
 
     def claim(self) -> None:
         """Let the children know that somebody may write to their standard input."""
-        for child in self.children:
-            if child.started:
-                self._session.background(child.claim())
+        for child in self._started():
+            self._session.background(child.claim())
 
     # --- input ---------------------------------------------------------------------------------
 
@@ -233,7 +232,7 @@ class Team:
 
     async def _broadcast(self, data: bytes) -> None:
         started = self._started()
-        results = await each(started, lambda child: _give(child, data))
+        results = await each(started, lambda child: settle(child.write("stdin", data)))
         if not any(isinstance(n, int) for n in results):
             raise errors.Ewclosed()
 
@@ -274,7 +273,7 @@ class Team:
     async def _leave_all(self) -> None:
         await self._dealer.finish(self._started())
         started = self._started()
-        await each(self.neighbours.let_go(started), lambda child: _give(child, b""))
+        await each(self.neighbours.let_go(started), lambda child: settle(child.write("stdin", b"")))
 
     # --- reports -------------------------------------------------------------------------------
 
@@ -325,9 +324,3 @@ class Team:
 def _why(child: Child, e: object) -> str:
     """Why a child could not start; a host that is at fault is named."""
     return f"{child.host.name}: {e}" if isinstance(e, ConnectionError) else str(e)
-
-
-async def _give(child: Child, data: bytes) -> int:
-    """Write to a child's standard input."""
-    result = child.write("stdin", data)
-    return await result if must_wait(result) else result

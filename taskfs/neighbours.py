@@ -72,7 +72,8 @@ class Neighbours:
         self._starting.difference_update(children)
         failed = {child for child in children if not child.started}
         self._running -= failed
-        self._begun = self._begun.union(children) - failed
+        self._begun.update(children)
+        self._begun -= failed
         self._bell.ring()
 
     def let_go(self, children: Sequence[Child]) -> list[Child]:

@@ -154,7 +154,7 @@ class Session(Directory):
 
     async def _reap(self) -> None:
         """Nothing has been open for long: free the session, unless a task still runs."""
-        lines = await _now(self.status())
+        lines = await settle(self.status())
         if self._users or self.gone:
             return
         if status.all_ended(lines):
@@ -508,8 +508,8 @@ class Session(Directory):
             await a.hold()
             await b.hold()
             at = 0
-            while data := await _now(source.read(65536, at)):
-                await _now(b.write("stdin", data))
+            while data := await settle(source.read(65536, at)):
+                await settle(b.write("stdin", data))
                 at += len(data)
         except OSError:
             pass  # one of the two has ended
@@ -579,7 +579,3 @@ def _ranked(got: list[Child], chosen: list[Host]) -> list[Child]:
     for child in got:
         waiting.setdefault(child.host, deque()).append(child)
     return [waiting[host].popleft() for host in chosen]
-
-
-async def _now(result: Any) -> Any:
-    return await result if must_wait(result) else result

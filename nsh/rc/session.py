@@ -13,7 +13,6 @@ import gc
 import os
 import signal
 from collections.abc import Coroutine
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nsh import xdg
@@ -205,7 +204,7 @@ class Session:
         of the host would end with us.
         """
         for job in self.shell.jobs:
-            await job.released(partial(self._is_program, job))
+            await job.released(functools.partial(self._is_program, job))
 
     def _is_program(self, job: Job) -> bool:
         """Is it a program of the host that runs, and nothing else?"""
