@@ -41,8 +41,10 @@ BRIEFLY = 1.0
 """The same for a host that is known to be lost, when it is looked at once more for a reservation."""
 KNOCK = 0.1
 """Seconds after which a host that has but cmd(3), and has not answered, is asked again."""
-INTERVAL = 5.0
-"""Seconds between two looks at a host on which something is reserved."""
+INTERVAL = 2.0
+"""Seconds between two looks at a host that is in use."""
+LINGER = 10.0
+"""Seconds that the way to a host is kept for the next session, if it stays mounted."""
 
 
 class Host:
@@ -65,8 +67,10 @@ class Host:
         self._watcher: asyncio.Task[None] | None = None
         self._users = 0
         self._operator: Operator | None = None
-        self._directory: Chan | None = None  # only while it is in use: a mount must be able to end
-        self._forget: Callable[[], None] = _nothing
+        self._directory: Chan | None = None  # only while it is in use, or mounted: a mount must be able to end
+        self._forget: list[Callable[[], None]] = []
+        self._mounted = False
+        self._leaving: asyncio.TimerHandle | None = None
 
     async def clone(self, session: Session) -> Child:
         """Reserve one session there. Errors: `Lost`, and those of the host."""
@@ -91,9 +95,8 @@ class Host:
             session.background(child.release(session.proc))
 
     async def _make(self, session: Session) -> Child:
-        proc = session.proc
-        await self._find(proc)
-        ctl = await namec(proc, f"{self.base}/clone", Access.OPEN, ORDWR)
+        self._listen(session.proc)
+        ctl = await self._open_clone(session)
         try:
             number = await _introduced(ctl, session)
             if not number.isdigit():
@@ -105,6 +108,28 @@ class Host:
         self.children.add(child)
         return child
 
+    def _listen(self, proc: Proc) -> None:
+        """Begin to take the calls of its tasks, while a resource is reserved, so that no exec waits for it."""
+        if not self.simple and (self._operator is None or self._operator.listening is False):
+            self._operator = Operator(proc, self.base)
+
+    async def _open_clone(self, session: Session) -> Chan:
+        """Open its clone file, with its directory walked to. Errors: those of the host."""
+
+        async def find() -> None:
+            await self._find(session.proc)
+
+        async def clone() -> Chan:
+            return await namec(session.proc, f"{self.base}/clone", Access.OPEN, ORDWR)
+
+        found, ctl = await each((find, clone), lambda do: do())
+        if isinstance(found, OSError) and isinstance(ctl, Chan):
+            session.background(_give_up(ctl))
+            raise found
+        if not isinstance(ctl, Chan):
+            raise ctl
+        return ctl
+
     async def _child(self, session: Session, number: str, ctl: Chan) -> Child:
         """The resource that was made. Errors: those of the host."""
         directory, walked = await self._walk(session.proc, f"{self.base}/{number}")
@@ -113,8 +138,6 @@ class Host:
 
             self.simple = True
             return await cmdhost.child(self, session, number, ctl)
-        if self._operator is None or self._operator.listening is False:
-            self._operator = Operator(session.proc, self.base)
         return Child(self, int(number), directory, {"ctl": ctl}, walked)
 
     async def introduce(self, session: Session, child: Child, size: int) -> list[str]:
@@ -131,10 +154,14 @@ class Host:
         """Walk to its own directory: the one of its clone file, once that is known."""
         if self._directory is None:
             directory = await namec(proc, self.base or f"{REMOTE}/{self.name}", Access.BIND)
+            self._forget_all()
             self._directory = directory
-            self._forget()
             if isinstance(directory.dev, MntDevice):
-                self._forget = directory.dev.at_hangup(directory, self._die)
+                self._mounted = True
+                self._forget = [
+                    directory.dev.at_hangup(directory, self._die),
+                    directory.dev.at_unmount(directory, self._unmounted),
+                ]
 
     async def meet(self, proc: Proc) -> None:
         """Look whether it answers, and where its clone file is. Errors: `Enonexist` if it has none."""
@@ -306,21 +333,48 @@ class Host:
     def _enter(self) -> None:
         """Something of the host is in use: from now on it is looked at from time to time."""
         self._users += 1
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         if self._watcher is None:
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
     def _leave(self) -> None:
+        """Something is not in use any more; of the last it is not known yet whether more comes soon."""
         self._users -= 1
         if self._users == 0:
-            self._directory = None
-            self._forget()
-            self._forget = _nothing
-            if self._operator is not None:
-                self._operator.close()
-                self._operator = None
-            if self._watcher is not None:
-                self._watcher.cancel()
-                self._watcher = None
+            if self._mounted and not self.lost:
+                self._leaving = asyncio.get_running_loop().call_later(LINGER, self._let_go)
+            else:
+                self._let_go()
+
+    def _unmounted(self) -> None:
+        self._mounted = False
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Keep nothing of the host."""
+        self._leaving = None
+        self._directory = None
+        self._forget_all()
+        if self._operator is not None:
+            self._operator.close()
+            self._operator = None
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
+
+    def _forget_all(self) -> None:
+        for forget in self._forget:
+            forget()
+        self._forget = []
+
+    @property
+    def known(self) -> bool:
+        """Has it been met, and nothing can have changed?"""
+        return self.dead or (bool(self.base) and not self.lost)
 
     @property
     def state(self) -> str:
@@ -354,10 +408,6 @@ class Here(Host):
 
     async def ask(self, result: Maybe[T]) -> T:
         return await settle(result)
-
-
-def _nothing() -> None:
-    """What is to be taken back when nothing was asked for."""
 
 
 async def _outcome(task: asyncio.Future[T]) -> T:
@@ -469,14 +519,14 @@ class Hosts:
         for name, mount in list(self._met):
             if ids.get(name) != mount and not self._met[name, mount].children:
                 del self._met[name, mount]  # it was unmounted, or something else was mounted there
-        found = await each(names, lambda name: self._meet(proc, name, ids[name]))
-        return [host for host in found if isinstance(host, Host)]
+        found: dict[str, object] = {name: self._met.get((name, ids[name])) for name in names}
+        new = [name for name, host in found.items() if not (isinstance(host, Host) and host.known)]
+        found.update(zip(new, await each(new, lambda name: self._meet(proc, name, ids[name])), strict=True))
+        return [host for host in found.values() if isinstance(host, Host)]
 
     async def _meet(self, proc: Proc, name: str, mount: int) -> Host:
         """The host called ``name``. Errors: `Enonexist` if it is none."""
         host = self._met.get((name, mount)) or Host(name, "", self._journal)
-        if host.dead or (host.base and not host.lost):
-            return host
         await host.meet(proc)
         return self._met.setdefault((name, mount), host)  # somebody else may have met it meanwhile
 

@@ -82,11 +82,15 @@ class MntDevice(Device):
         fid.link.hangup()
 
     def unmounted(self, c: Chan) -> None:
-        """Nobody waits any longer for a server that is away, when nothing of it is mounted any more."""
+        """Nobody waits any longer for a server that is away, when nothing of it is mounted any more; and who
+        only kept it for later lets it go.
+        """
         link: Link = c.aux.link
         conn = link.connection
         if conn.dev.away(conn) and not any(self._mounted(link)):
             link.hangup()
+        elif c.mchan is not None and not any(mounted.mchan for mounted in self._mounted(link)):
+            link.unmounted()
 
     def _mounted(self, link: Link) -> Iterator[Chan]:
         """What is mounted of a server, in any name space."""
@@ -98,14 +102,12 @@ class MntDevice(Device):
     def at_hangup(self, c: Chan, call: Callable[[], None]) -> Callable[[], None]:
         """Call ``call`` when the connection to the server of ``c`` is lost; returns what takes that back."""
         fid: Fid = c.aux
-        link = fid.link
-        link.at_hangup.append(call)
+        return _among(fid.link.at_hangup, call)
 
-        def forget() -> None:
-            if call in link.at_hangup:
-                link.at_hangup.remove(call)
-
-        return forget
+    def at_unmount(self, c: Chan, call: Callable[[], None]) -> Callable[[], None]:
+        """The same when the server of ``c`` is not mounted any more, though files of it may be in use."""
+        fid: Fid = c.aux
+        return _among(fid.link.at_unmount, call)
 
     # --- the members of a device ---------------------------------------------------------------
 
@@ -214,6 +216,17 @@ class MntDevice(Device):
             _TYPE_DEV.pack_into(out, at + 2, ord(self.letter), c.instance)
             at += 2 + _SIZE.unpack_from(out, at)[0]
         return bytes(out)
+
+
+def _among(calls: list[Callable[[], None]], call: Callable[[], None]) -> Callable[[], None]:
+    """Put ``call`` among ``calls``; returns what takes it away, if it is still there."""
+    calls.append(call)
+
+    def forget() -> None:
+        if call in calls:
+            calls.remove(call)
+
+    return forget
 
 
 def _transfer(c: Chan) -> Transfer:

@@ -71,7 +71,9 @@ class Link:
         self._broken = ""  # what was wrong with the server's message
         self._unused: deque[int] = deque()
         self._lingering = False  # a Tclunk is about to be sent
+        self._gathering = False  # so are requests
         self.at_hangup: list[Callable[[], None]] = []
+        self.at_unmount: list[Callable[[], None]] = []
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._stream.start(self)
@@ -115,7 +117,7 @@ class Link:
         """One request and its reply. Errors: `Emountrpc` when the reply was lost, `Ehungup` later."""
         await self.room()
         call = self.ask(message)
-        self.push()
+        self._push_together()
         try:
             return await call.answer
         except asyncio.CancelledError:
@@ -138,6 +140,21 @@ class Link:
         """Send what was asked, in one write."""
         if parts := self.client.take():
             self._stream.write(parts)
+
+    def _push_together(self) -> None:
+        """Send what was asked, together with what others may ask in this turn of the loop if any are about:
+        each write wakes the server, which may then take the processor.
+        """
+        if len(self._waiting) == 1:
+            self.push()
+        elif not self._gathering:
+            self._gathering = True
+            self._loop.call_soon(self._push_gathered)
+
+    def _push_gathered(self) -> None:
+        self._gathering = False
+        if not self._dead:
+            self.push()
 
     def abandon(self, call: Call) -> None:
         """Nobody waits for this reply any more: flush the request, or undo what it has done."""
@@ -189,9 +206,11 @@ class Link:
         for lost in waiting.values():
             if not lost.answer.done():
                 lost.answer.set_exception(errors.Emountrpc())
-        calls, self.at_hangup = self.at_hangup, []
-        for call in calls:
-            call()
+        _call(self.at_hangup)
+
+    def unmounted(self) -> None:
+        """The server is not mounted any more."""
+        _call(self.at_unmount)
 
     def hangup(self) -> None:
         """End the connection, whoever still uses it."""
@@ -272,6 +291,14 @@ class Link:
                 self.hangup()
             else:
                 self._conn.close()
+
+
+def _call(calls: list[Callable[[], None]]) -> None:
+    """Call all of them, once."""
+    todo = list(calls)
+    calls.clear()
+    for call in todo:
+        call()
 
 
 class Fid:

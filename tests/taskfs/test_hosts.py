@@ -41,6 +41,11 @@ class Remote:
         self.port = port
         self.directory = directory
 
+    def sockets(self) -> int:
+        """How many it has open."""
+        fds = Path(f"/proc/{self.process.pid}/fd").iterdir()
+        return sum(os.readlink(fd).startswith("socket:") for fd in fds)
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
@@ -251,7 +256,10 @@ async def test_a_host_that_hangs_is_found_out_by_res_too(
         assert "host1" not in await w.cat(f"{s}/stdout")
 
 
-async def test_a_failed_reservation_keeps_nothing(tmp_path: os.PathLike[str]) -> None:
+async def test_a_failed_reservation_keeps_nothing(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "LINGER", 0.0)  # it is found out when it is asked
     async with three_hosts(tmp_path) as (w, (_, two, _)):
         await w.team(1)  # the hosts are known from now on
         two.signal(signal.SIGKILL)
@@ -263,6 +271,24 @@ async def test_a_failed_reservation_keeps_nothing(tmp_path: os.PathLike[str]) ->
         assert "0" not in await w.ls("/remote/host1/remote")
         await w.echo("res 3", f"{s}/ctl")
         assert "2" in await w.ls(s)
+
+
+async def test_a_host_is_kept_for_the_next_session_as_long_as_it_is_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "LINGER", 1000.0)
+    async with remote(tmp_path) as one, remote(tmp_path) as two, world() as w:
+        await host.mount(w.p, "one", one.port)
+        await host.mount(w.p, "two", two.port)
+        s = await w.team(2, "exec true")
+        await w.cat(f"{s}/wait")
+        await w.echo("release", f"{s}/ctl")
+        await w.device.settled()
+        two.signal(signal.SIGKILL)
+        await until(lambda: any(h.dead for h in w.device.hosts.met()))  # nobody has to ask it
+        before = one.sockets()
+        await w.p.unmount(None, "/remote/one")
+        await until(lambda: one.sockets() < before)
 
 
 async def test_what_a_client_started_ends_with_its_connection(tmp_path: os.PathLike[str]) -> None:
