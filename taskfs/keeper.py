@@ -149,6 +149,7 @@ class Keeper:
         find.cache_clear()
         for request in marshal.loads(message) if message else ():
             self._do(request, fds)
+        stand(b"/")
         return bool(message)
 
     def _do(self, request: tuple[Any, ...], fds: list[int]) -> None:
@@ -216,12 +217,11 @@ class Keeper:
             fds = fds[1:]
         job = Job(*marshal.loads(packed))
         self._mark(serial)
-        with _above(max(job.numbers), fds) as sources:
-            files = list(zip(sources, job.numbers, strict=False))
-            spaces = sources[len(files) :]
-            if job.nice or job.slow or spaces:
-                return _fork(job, files, spaces)
-            return _posix_spawn(job, files), None
+        top = max(job.numbers)
+        if min(fds) > top:
+            return _launch(job, fds)
+        with _above(top, fds) as sources:
+            return _launch(job, sources)
 
     def _begun(self, task: Task) -> None:
         """A process that was forked has become the program, or has failed to."""
@@ -382,24 +382,41 @@ class Job:
         return find(self.argv[0], path, self.directory)
 
 
-def _stand(directory: bytes) -> None:
+def _go(directory: bytes) -> None:
     try:
         os.chdir(directory)
     except OSError as e:
         raise NoDirectory(e.errno, "") from None
 
 
+_at = b""
+"""Where we stand."""
+
+
+def stand(directory: bytes) -> None:
+    """Go to a directory, unless we are there; we stay as long as a message is done. Errors: `NoDirectory`."""
+    global _at
+    if directory != _at:
+        _go(directory)
+        _at = directory
+
+
+def _launch(job: Job, fds: Sequence[int]) -> tuple[int, int | None]:
+    """Start a process with these descriptors, as `Keeper._spawn` does."""
+    files = list(zip(fds, job.numbers, strict=False))
+    spaces = fds[len(files) :]
+    if job.nice or job.slow or spaces:
+        return _fork(job, files, spaces)
+    return _posix_spawn(job, files), None
+
+
 def _posix_spawn(job: Job, files: Sequence[tuple[int, int]]) -> int:
     """Start a process; it is the program when this returns. Errors: `NoDirectory`, OSError, ValueError."""
-    _stand(job.directory)
-    try:
-        program = job.program()
-        onto = [(os.POSIX_SPAWN_DUP2, source, number) for source, number in files]
-        return os.posix_spawn(
-            program, job.argv, job.environ, file_actions=onto, setpgroup=0, setsigdef=_RESET
-        )
-    finally:
-        os.chdir("/")
+    stand(job.directory)
+    onto = [(os.POSIX_SPAWN_DUP2, source, number) for source, number in files]
+    return os.posix_spawn(
+        job.program(), job.argv, job.environ, file_actions=onto, setpgroup=0, setsigdef=_RESET
+    )
 
 
 def _fork(job: Job, files: Sequence[tuple[int, int]], spaces: Sequence[int]) -> tuple[int, int]:
@@ -433,7 +450,7 @@ def _become(job: Job, files: Sequence[tuple[int, int]], spaces: Sequence[int], t
             signal.signal(ignored, signal.SIG_DFL)
         for source, number in files:
             os.dup2(source, number)
-        _stand(job.directory)
+        _go(job.directory)
         os.execve(job.program(), job.argv, job.environ)
     except OSError as e:
         os.write(told, bytes((isinstance(e, NoDirectory), e.errno or errno.EIO)))
