@@ -215,10 +215,11 @@ class Input:
         if self._child is not None:
             await self._team.neighbours.write(self._child, data)
         elif data:
-            await settle(self._team.write(data))
+            await settle(self._team.write(data, self))
         return len(data)
 
     def close(self) -> None:
+        self._team.writer_left(self)
         for each in self._children:
             self._team.neighbours.left(each)
 
@@ -231,7 +232,7 @@ class OwnInput:
         session.writer_came()
 
     def write(self, data: bytes) -> Maybe[int]:
-        return self._session.work.write(data) if data else 0
+        return self._session.work.write(data, self) if data else 0
 
     def close(self) -> None:
-        self._session.writer_left()
+        self._session.writer_left(self)

@@ -158,6 +158,26 @@ async def test_with_the_session_its_address_goes() -> None:
     assert not exists(directory)
 
 
+async def test_tasks_that_write_to_all_at_the_same_time_end_their_own_lines() -> None:
+    def take_turns(one: sync.Client, two: sync.Client) -> None:
+        with one.open("stdin", OWRITE) as first, two.open("stdin", OWRITE) as second:
+            for file, text in ((first, b"fi"), (second, b"sec"), (first, b"rst\n"), (second, b"ond\n")):
+                file.write(text)
+
+    async with world() as w:
+        s = await w.team(2, "inmode lines", TELL)
+        where = await address(w, s)
+
+        def both(one: sync.Client) -> None:
+            with sync.connect(where) as two:
+                take_turns(one, two)
+
+        await call(where, both)
+        await w.echo("closein", f"{s}/ctl")
+        got = [(await w.cat(f"{s}/{rank}/stdout")).splitlines()[1:] for rank in range(2)]
+        assert got == [["first"], ["second"]]
+
+
 # --- what tasks may do -------------------------------------------------------------------------
 
 
