@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ class Door:
         """Errors: those of the host."""
         made = f"{directory}/door"
         self._listener = announce_unix(system, made)
-        self._path = f"{directory}/{secrets.token_hex(16)}"
+        self._path = f"{directory}/{os.urandom(16).hex()}"
         os.rename(made, self._path)
         self.address = f"unix!{self._path}"
         self._answer = answer

@@ -219,9 +219,7 @@ class Guard:
 
     def _remove_directory(self) -> None:
         if self._directory:
-            import shutil
-
-            shutil.rmtree(self._directory, ignore_errors=True)
+            _remove(self._directory)
             self._directory = ""
 
     # --- what the helper says ------------------------------------------------------------------
@@ -408,14 +406,22 @@ class Helper:
 
 def _private() -> str:
     """Make a directory of our own, where programs of this user keep such things if there is a place."""
-    import tempfile
+    places = [os.environ.get(name, "") for name in ("XDG_RUNTIME_DIR", "TMPDIR")]
+    fit = (where for where in places if os.access(where, os.W_OK | os.X_OK))
+    where = next((where for where in fit if len(os.fsencode(where)) <= PATHMAX), "/tmp")
+    directory = f"{where}/nsh.{os.urandom(6).hex()}"
+    os.mkdir(directory, 0o700)
+    return directory
 
-    where = os.environ.get("XDG_RUNTIME_DIR", "")
-    if not os.access(where, os.W_OK | os.X_OK):
-        where = tempfile.gettempdir()
-    if len(os.fsencode(where)) > PATHMAX:
-        where = "/tmp"
-    return tempfile.mkdtemp(prefix="nsh.", dir=where)
+
+def _remove(directory: str) -> None:
+    """Remove it, with the sockets and empty directories in it; the keeper may be doing the same."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            path = os.path.join(directory, name)
+            with contextlib.suppress(OSError):
+                (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+        os.rmdir(directory)
 
 
 _left_behind: list[int] = []

@@ -8,25 +8,24 @@ waits for it is told. What is done with the sessions that are cloned there is `c
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from nsh import errors
-from nsh.dev.mnt import MntDevice
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, must_wait, settle
 from nsh.kern.namec import Access, namec, quote
 from nsh.p9.const import ORDWR
 from nsh.p9.stat import Dir
-from taskfs.back import Operator
 from taskfs.child import HELD, Child
 from taskfs.many import Lost, each, looked_at
 from taskfs.near import NearChild
 
 if TYPE_CHECKING:
+    from nsh.dev.mnt import MntDevice
     from nsh.kern.proc import Proc
+    from taskfs.back import Operator
     from taskfs.journal import Journal
     from taskfs.session import Session
 
@@ -67,7 +66,7 @@ class Host:
         self._watcher: asyncio.Task[None] | None = None
         self._users = 0
         self._operator: Operator | None = None
-        self._directory: Chan | None = None  # only while it is in use, or mounted: a mount must be able to end
+        self._directory: Chan | None = None  # not when it is unmounted: its mount must be able to end
         self._forget: list[Callable[[], None]] = []
         self._mounted = False
         self._leaving: asyncio.TimerHandle | None = None
@@ -110,6 +109,8 @@ class Host:
 
     def _listen(self, proc: Proc) -> None:
         """Begin to take the calls of its tasks, while a resource is reserved, so that no exec waits for it."""
+        from taskfs.back import Operator
+
         if not self.simple and (self._operator is None or self._operator.listening is False):
             self._operator = Operator(proc, self.base)
 
@@ -156,11 +157,12 @@ class Host:
             directory = await namec(proc, self.base or f"{REMOTE}/{self.name}", Access.BIND)
             self._forget_all()
             self._directory = directory
-            if isinstance(directory.dev, MntDevice):
+            if directory.dev.remote:
                 self._mounted = True
+                mnt = cast("MntDevice", directory.dev)
                 self._forget = [
-                    directory.dev.at_hangup(directory, self._die),
-                    directory.dev.at_unmount(directory, self._unmounted),
+                    mnt.at_hangup(directory, self._die),
+                    mnt.at_unmount(directory, self._unmounted),
                 ]
 
     async def meet(self, proc: Proc) -> None:
@@ -449,7 +451,7 @@ async def _give_up(ctl: Chan) -> None:
 
 def _drop(result: Any) -> None:
     """Do without what would have come of a coroutine that was not started."""
-    if inspect.iscoroutine(result):
+    if asyncio.iscoroutine(result):
         result.close()
 
 

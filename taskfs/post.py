@@ -12,7 +12,7 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from nsh import errors
@@ -148,13 +148,21 @@ class Role(NamedTuple):
 @functools.lru_cache(maxsize=8)
 def _path(path: str) -> bytes:
     """``path``, with a directory that has `TOOL` at its end if none in it has."""
-    import shutil
+    if any(map(_has_tool, path.split(os.pathsep))):
+        return os.fsencode(path)
+    where = next(filter(_has_tool, _places()), None)
+    return os.fsencode(f"{path}:{where}" if where else path)
+
+
+def _has_tool(directory: str) -> bool:
+    name = os.path.join(directory, TOOL)
+    return os.path.isfile(name) and os.access(name, os.X_OK)
+
+
+def _places() -> Iterator[str]:
+    """Directories where it may have been installed."""
+    yield os.path.dirname(sys.executable)
     import sysconfig
 
-    if shutil.which(TOOL, path=path):
-        return os.fsencode(path)
-
-    checkout = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scripts")
-    places = (os.path.dirname(sys.executable), sysconfig.get_path("scripts"), checkout)
-    where = next((place for place in places if shutil.which(TOOL, path=place)), None)
-    return os.fsencode(f"{path}:{where}" if where else path)
+    yield sysconfig.get_path("scripts")
+    yield os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scripts")

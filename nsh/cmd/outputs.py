@@ -7,12 +7,14 @@ have printed the same.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import hashlib
 
 # lines in a row with the same label, which come and are dealt with together
 _LABELLED = re.compile(rb"^((\S+?): ).*+\n(?:\1.*+\n)*+", re.MULTILINE)
@@ -58,7 +60,7 @@ def _relabelled(found: re.Match[bytes], label: bytes) -> bytes:
 
 
 class Outputs:
-    """What each of some tasks has printed, kept in bounded memory. Digests tell which outputs are equal."""
+    """What each of some tasks has printed, kept in bounded memory; digests tell which long ones are equal."""
 
     def __init__(self, tasks: int) -> None:
         self._tasks = tasks
@@ -83,6 +85,10 @@ class Outputs:
             import tempfile
 
             self._file = tempfile.TemporaryFile()
+        if output.digest is None:
+            from hashlib import blake2b  # which takes longer to import than most commands to run
+
+            output.digest = blake2b()
         output.digest.update(output.buffer)
         output.pieces.append((self._file.seek(0, os.SEEK_END), len(output.buffer)))
         self._file.write(output.buffer)
@@ -90,11 +96,9 @@ class Outputs:
 
     def groups(self) -> list[list[str]]:
         """The ranks of the tasks that have printed something, equal outputs together, most tasks first."""
-        alike: dict[bytes, list[str]] = {}
+        alike: dict[tuple[bool, bytes], list[str]] = {}
         for rank, output in sorted(self._kept.items(), key=lambda item: int(item[0])):
-            whole = output.digest.copy()
-            whole.update(output.buffer)
-            alike.setdefault(whole.digest(), []).append(rank.decode())
+            alike.setdefault(output.identity(), []).append(rank.decode())
         return sorted(alike.values(), key=lambda ranks: -len(ranks))
 
     def text(self, rank: str) -> Iterator[bytes]:
@@ -118,4 +122,12 @@ class _Output:
     def __init__(self) -> None:
         self.buffer = bytearray()
         self.pieces: list[tuple[int, int]] = []
-        self.digest = hashlib.blake2b()
+        self.digest: hashlib.blake2b | None = None  # of what is in the file
+
+    def identity(self) -> tuple[bool, bytes]:
+        """What only equal outputs have: whether they are long, and the bytes, or their digest."""
+        if self.digest is None:
+            return False, bytes(self.buffer)
+        whole = self.digest.copy()
+        whole.update(self.buffer)
+        return True, whole.digest()

@@ -399,7 +399,10 @@ async def test_a_host_that_hangs_has_failed_and_its_work_is_not_done_by_others(
         some[1].go_on()
 
 
-async def test_a_host_that_was_killed_before_is_found_out_and_passed_by(tmp_path: Path) -> None:
+async def test_a_host_that_was_killed_before_is_found_out_and_passed_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskfs.hosts.LINGER", 0.0)  # else its end is seen at once
     async with three(tmp_path) as (s, some):
         assert await s.out("on", "-n", "3", "true") == ""
         await some[2].kill()
