@@ -108,7 +108,7 @@ class Host:
         return child
 
     def _listen(self, proc: Proc) -> None:
-        """Begin to take the calls of its tasks, while a resource is reserved, so that no exec waits for it."""
+        """Begin to take the calls of its tasks, while one is reserved, so that no exec waits for it."""
         from taskfs.back import Operator
 
         if not self.simple and (self._operator is None or self._operator.listening is False):
@@ -117,18 +117,15 @@ class Host:
     async def _open_clone(self, session: Session) -> Chan:
         """Open its clone file, with its directory walked to. Errors: those of the host."""
 
-        async def find() -> None:
-            await self._find(session.proc)
+        async def clone(proc: Proc) -> Chan:
+            return await namec(proc, f"{self.base}/clone", Access.OPEN, ORDWR)
 
-        async def clone() -> Chan:
-            return await namec(session.proc, f"{self.base}/clone", Access.OPEN, ORDWR)
-
-        found, ctl = await each((find, clone), lambda do: do())
-        if isinstance(found, OSError) and isinstance(ctl, Chan):
+        found, ctl = await each((self._find, clone), lambda do: do(session.proc))
+        if isinstance(ctl, OSError):
+            raise ctl
+        if isinstance(found, OSError):
             session.background(_give_up(ctl))
             raise found
-        if not isinstance(ctl, Chan):
-            raise ctl
         return ctl
 
     async def _child(self, session: Session, number: str, ctl: Chan) -> Child:
@@ -151,7 +148,7 @@ class Host:
             return []
         return [f"task {child.rank} {size} {quote(self.name)} {operator.name} {operator.enter(session)}"]
 
-    async def _find(self, proc: Proc) -> None:
+    async def _find(self, proc: Proc) -> Chan:
         """Walk to its own directory: the one of its clone file, once that is known."""
         if self._directory is None:
             directory = await namec(proc, self.base or f"{REMOTE}/{self.name}", Access.BIND)
@@ -164,6 +161,7 @@ class Host:
                     mnt.at_hangup(directory, self._die),
                     mnt.at_unmount(directory, self._unmounted),
                 ]
+        return self._directory
 
     async def meet(self, proc: Proc) -> None:
         """Look whether it answers, and where its clone file is. Errors: `Enonexist` if it has none."""
