@@ -125,6 +125,8 @@ class Guard:
         self._watchers[number] = watcher
         starting = self._starting[number] = asyncio.get_running_loop().create_future()
         helper.ask(("start", number, len(fds), packed), fds)
+        if len(self._starting) == 1:
+            helper.flush()  # it has nothing else to do, and the others come while it is at it
         try:
             await starting
         except asyncio.CancelledError:
