@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from nsh import errors
 from nsh.errors import P9Error
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from taskfs.session import Session
 
 T = TypeVar("T")
+Ready: TypeAlias = Callable[[], Awaitable[None]]
+"""Waits until something that is used already is known to be there."""
 
 REMOTE = "/remote"
 FORMS = ("", "remote/", "local/", "cmd/")
@@ -67,6 +69,7 @@ class Host:
         self._users = 0
         self._operator: Operator | None = None
         self._directory: Chan | None = None  # not when it is unmounted: its mount must be able to end
+        self._file: Chan | None = None  # its clone file, as long as the directory
         self._forget: list[Callable[[], None]] = []
         self._mounted = False
         self._leaving: asyncio.TimerHandle | None = None
@@ -95,9 +98,9 @@ class Host:
 
     async def _make(self, session: Session) -> Child:
         self._listen(session.proc)
-        ctl = await self._open_clone(session)
+        ctl, ready = await self._open_clone(session.proc)
         try:
-            number = await _introduced(ctl, session)
+            number = await _introduced(ctl, ready, session)
             if not number.isdigit():
                 raise P9Error(f"clone gave {number!r}, which is no session")
             child = await self._child(session, number, ctl)
@@ -114,19 +117,27 @@ class Host:
         if not self.simple and (self._operator is None or self._operator.listening is False):
             self._operator = Operator(proc, self.base)
 
-    async def _open_clone(self, session: Session) -> Chan:
-        """Open its clone file, with its directory walked to. Errors: those of the host."""
+    async def _open_clone(self, proc: Proc) -> tuple[Chan, Ready]:
+        """Its clone file, and what waits until that is open. Errors: those of the host."""
+        file = await self._find_file(proc)
+        if file is None:
+            return await namec(proc, f"{self.base}/clone", Access.OPEN, ORDWR), _at_once
+        return cast("MntDevice", file.dev).reopen(file, ORDWR)
 
-        async def clone(proc: Proc) -> Chan:
-            return await namec(proc, f"{self.base}/clone", Access.OPEN, ORDWR)
+    async def _find_file(self, proc: Proc) -> Chan | None:
+        """Walk to its clone file, and its own directory; None if that is not simply a file of a server."""
 
-        found, ctl = await each((self._find, clone), lambda do: do(session.proc))
-        if isinstance(ctl, OSError):
-            raise ctl
-        if isinstance(found, OSError):
-            session.background(_give_up(ctl))
-            raise found
-        return ctl
+        async def walk(proc: Proc) -> Chan:
+            return await namec(proc, f"{self.base}/clone", Access.BIND)
+
+        if self._file is None:
+            found = await each((self._find, walk), lambda do: do(proc))
+            for c in found:
+                if isinstance(c, OSError):
+                    raise c
+                if c.dev.remote and not c.shared:
+                    self._file = c  # the last of them is the clone file
+        return self._file
 
     async def _child(self, session: Session, number: str, ctl: Chan) -> Child:
         """The resource that was made. Errors: those of the host."""
@@ -357,7 +368,7 @@ class Host:
     def _let_go(self) -> None:
         """Keep nothing of the host."""
         self._leaving = None
-        self._directory = None
+        self._directory = self._file = None
         self._forget_all()
         if self._operator is not None:
             self._operator.close()
@@ -416,11 +427,32 @@ async def _outcome(task: asyncio.Future[T]) -> T:
     return task.result()
 
 
-async def _introduced(ctl: Chan, session: Session) -> str:
+async def _at_once() -> None:
+    """There is nothing to wait for."""
+
+
+async def _introduced(ctl: Chan, ready: Ready, session: Session) -> str:
     """What the host calls the session of ``ctl``, once it knows which hosts have reserved that.
 
-    Errors: `P9Error` if it is itself one of these.
+    Errors: those of the host; `P9Error` if it is itself one of these.
     """
+
+    async def opened() -> str:
+        await ready()
+        return ""
+
+    async def introduce() -> str:
+        return await _introduce(ctl, session)
+
+    failed, number = await each((opened, introduce), lambda do: do())
+    if isinstance(failed, OSError):
+        raise failed
+    if isinstance(number, OSError):
+        return await _introduce(ctl, session)  # it may be that it was not open yet
+    return number
+
+
+async def _introduce(ctl: Chan, session: Session) -> str:
     hosts = " ".join([*session.above, session.device.identity])
 
     async def tell() -> str:

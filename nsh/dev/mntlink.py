@@ -17,7 +17,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from nsh import errors
@@ -50,6 +50,13 @@ class Call(NamedTuple):
     tag: int
     message: Tmsg
     answer: asyncio.Future[Rmsg]
+
+
+class Begun(NamedTuple, Generic[T]):
+    """An operation whose first message was sent."""
+
+    op: Op[T]
+    call: Call
 
 
 class Link:
@@ -99,10 +106,10 @@ class Link:
                 raise P9Error("EOF receiving fversion reply") from None
             raise P9Error("unexpected reply type in fversion") from None
 
-    async def run(self, op: Op[T]) -> T:
-        """Do an operation of the client: send its messages, and give it the replies."""
+    async def run(self, op: Op[T], message: Tmsg | None = None) -> T:
+        """Do an operation of the client: send its messages, from ``message`` on, and give it the replies."""
         try:
-            message = next(op)
+            message = message or next(op)
             while True:
                 try:
                     reply = await self._rpc(message)
@@ -113,11 +120,34 @@ class Link:
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
+    def begin(self, op: Op[T]) -> Begun[T]:
+        """Send the first message of an operation; `finish` does the rest. Errors: `Ehungup`."""
+        call = self.ask(next(op))
+        self._push_together()
+        return Begun(op, call)
+
+    async def finish(self, begun: Begun[T]) -> T:
+        """As `run`, for an operation that was begun."""
+        op, call = begun
+        try:
+            try:
+                reply = await self._reply(call)
+            except BaseException as e:
+                message = op.throw(e)
+            else:
+                message = op.send(reply)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        return await self.run(op, message)
+
     async def _rpc(self, message: Tmsg) -> Rmsg:
         """One request and its reply. Errors: `Emountrpc` when the reply was lost, `Ehungup` later."""
         await self.room()
         call = self.ask(message)
         self._push_together()
+        return await self._reply(call)
+
+    async def _reply(self, call: Call) -> Rmsg:
         try:
             return await call.answer
         except asyncio.CancelledError:
