@@ -169,7 +169,13 @@ class Child:
             await host.ask(opening)
 
     async def _open_all(self, names: list[str]) -> None:
-        opened = await each(names, lambda name: self._open(name, HELD[name]))
+        opened: Sequence[Chan | OSError]
+        if self._walked.keys() >= set(names):
+            from nsh.dev.mntmany import open_all
+
+            opened = await open_all([(self._walked.pop(name), HELD[name]) for name in names])
+        else:
+            opened = await each(names, lambda name: self._open(name, HELD[name]))
         self._held.update((name, c) for name, c in zip(names, opened, strict=True) if isinstance(c, Chan))
         for result in opened:
             if isinstance(result, OSError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from nsh import errors
 from nsh.errors import P9Error
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from taskfs.session import Session
 
 T = TypeVar("T")
-Ready: TypeAlias = Callable[[], Awaitable[None]]
-"""Waits until something that is used already is known to be there."""
 
 REMOTE = "/remote"
 FORMS = ("", "remote/", "local/", "cmd/")
@@ -44,6 +42,8 @@ KNOCK = 0.1
 """Seconds after which a host that has but cmd(3), and has not answered, is asked again."""
 INTERVAL = 2.0
 """Seconds between two looks at a host that is in use."""
+NUMBER = 32
+"""Bytes in which the number of a session fits."""
 LINGER = 10.0
 """Seconds that the way to a host is kept for the next session, if it stays mounted."""
 
@@ -98,12 +98,14 @@ class Host:
 
     async def _make(self, session: Session) -> Child:
         self._listen(session.proc)
-        ctl, ready = await self._open_clone(session.proc)
+        ctl, told, number = await self._open_clone(session)
         try:
-            number = await _introduced(ctl, ready, session)
-            if not number.isdigit():
-                raise P9Error(f"clone gave {number!r}, which is no session")
-            child = await self._child(session, number, ctl)
+            # a host that does not know the word is none that could come round to itself, as far as it tells
+            if isinstance(told, OSError) and not isinstance(told, errors.Ebadctl):
+                raise told
+            if isinstance(number, OSError):
+                raise number
+            child = await self._child(session, number.decode("ascii", "replace"), ctl)
         except BaseException:
             session.background(_give_up(ctl))
             raise
@@ -117,31 +119,41 @@ class Host:
         if not self.simple and (self._operator is None or self._operator.listening is False):
             self._operator = Operator(proc, self.base)
 
-    async def _open_clone(self, proc: Proc) -> tuple[Chan, Ready]:
-        """Its clone file, and what waits until that is open. Errors: those of the host."""
-        file = await self._find_file(proc)
-        if file is None:
-            return await namec(proc, f"{self.base}/clone", Access.OPEN, ORDWR), _at_once
-        return cast("MntDevice", file.dev).reopen(file, ORDWR)
+    async def _open_clone(self, session: Session) -> tuple[Chan, int | OSError, bytes | OSError]:
+        """A session's ctl; what became of telling it which hosts have reserved it, and of asking its number.
+
+        Errors: those of the host.
+        """
+        below = " ".join(["below", *session.above, session.device.identity]).encode()
+        file = await self._find_file(session.proc)
+        if file is not None:
+            from nsh.dev.mntmany import clone
+
+            return await clone(file, ORDWR, below, NUMBER)
+        c = await namec(session.proc, f"{self.base}/clone", Access.OPEN, ORDWR)
+        return c, await _result(c.dev.write(c, below, 0)), await _result(c.dev.read(c, NUMBER, 0))
 
     async def _find_file(self, proc: Proc) -> Chan | None:
-        """Walk to its clone file, and its own directory; None if that is not simply a file of a server."""
+        """Walk to its clone file and its directory; None if these are not simply a server's."""
 
         async def walk(proc: Proc) -> Chan:
             return await namec(proc, f"{self.base}/clone", Access.BIND)
 
         if self._file is None:
-            found = await each((self._find, walk), lambda do: do(proc))
-            for c in found:
-                if isinstance(c, OSError):
-                    raise c
-                if c.dev.remote and not c.shared:
-                    self._file = c  # the last of them is the clone file
+            directory, file = await each((self._find, walk), lambda do: do(proc))
+            if isinstance(directory, OSError):
+                raise directory
+            if isinstance(file, OSError):
+                raise file
+            if file.dev.remote and not file.shared and file.instance == directory.instance:
+                self._file = file
         return self._file
 
     async def _child(self, session: Session, number: str, ctl: Chan) -> Child:
         """The resource that was made. Errors: those of the host."""
-        directory, walked = await self._walk(session.proc, f"{self.base}/{number}")
+        if not number.isdigit():
+            raise P9Error(f"clone gave {number!r}, which is no session")
+        directory, walked = await self._walk(session.proc, number)
         if "stdin" not in walked and await self._has(session.proc, f"{self.base}/{number}/data"):
             from taskfs import cmdhost
 
@@ -182,6 +194,8 @@ class Host:
             await self._ask(self._find(proc), patience)
             if await self.check(patience) and not self.base:
                 self.base = await self._find_clone(proc)
+                self._directory = None  # it may have been another one
+                await self._ask(self._find(proc), patience)
         except Lost:
             pass  # and marked
         finally:
@@ -208,14 +222,17 @@ class Host:
             return False
         return True
 
-    async def _walk(self, proc: Proc, base: str) -> tuple[Chan, dict[str, Chan]]:
-        """The directory of a session, and those of its files that exec will open, in one round trip."""
-        names = [base, *(f"{base}/{name}" for name in HELD)]
-        directory, *files = await each(names, lambda name: namec(proc, name, Access.BIND))
+    async def _walk(self, proc: Proc, number: str) -> tuple[Chan, dict[str, Chan]]:
+        """The directory of a session, and, if it is a server's, those of its files that exec will open."""
+        if self._file is None or self._directory is None:
+            return await namec(proc, f"{self.base}/{number}", Access.BIND), {}
+        from nsh.dev.mntmany import walk_all
+
+        ways = [(number,), *((number, name) for name in HELD)]
+        directory, *files = await walk_all(self._directory, ways)
         if isinstance(directory, OSError):
             raise directory
-        pairs = zip(HELD, files, strict=True)
-        return directory, {name: c for name, c in pairs if isinstance(c, Chan) and not c.shared}
+        return directory, {name: c for name, c in zip(HELD, files, strict=True) if isinstance(c, Chan)}
 
     async def ask(self, result: Maybe[T]) -> T:
         """The value of ``result``, however long that takes, unless the host is or gets lost first.
@@ -427,48 +444,11 @@ async def _outcome(task: asyncio.Future[T]) -> T:
     return task.result()
 
 
-async def _at_once() -> None:
-    """There is nothing to wait for."""
-
-
-async def _introduced(ctl: Chan, ready: Ready, session: Session) -> str:
-    """What the host calls the session of ``ctl``, once it knows which hosts have reserved that.
-
-    Errors: those of the host; `P9Error` if it is itself one of these.
-    """
-
-    async def opened() -> str:
-        await ready()
-        return ""
-
-    async def introduce() -> str:
-        return await _introduce(ctl, session)
-
-    failed, number = await each((opened, introduce), lambda do: do())
-    if isinstance(failed, OSError):
-        raise failed
-    if isinstance(number, OSError):
-        return await _introduce(ctl, session)  # it may be that it was not open yet
-    return number
-
-
-async def _introduce(ctl: Chan, session: Session) -> str:
-    hosts = " ".join([*session.above, session.device.identity])
-
-    async def tell() -> str:
-        await settle(ctl.dev.write(ctl, f"below {hosts}".encode(), 0))
-        return ""
-
-    async def ask() -> str:
-        return (await settle(ctl.dev.read(ctl, 32, 0))).decode("ascii", "replace")
-
-    told, number = await each((tell, ask), lambda do: do())
-    # a host that does not know the word is none that could come round to itself, as far as it tells
-    if isinstance(told, OSError) and not isinstance(told, errors.Ebadctl):
-        raise told
-    if isinstance(number, OSError):
-        raise number
-    return number
+async def _result(asked: Maybe[T]) -> T | OSError:
+    try:
+        return await settle(asked)
+    except OSError as e:
+        return e
 
 
 async def _give_up(ctl: Chan) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 from nsh import errors
 from nsh.dev.mntcache import Cache, CachedFile, cacheable
@@ -21,7 +21,6 @@ from nsh.kern.chan import Chan, Maybe, Path, settle
 from nsh.kern.dev import Device
 from nsh.kern.namec import quote
 from nsh.kern.proc import System
-from nsh.p9 import msg
 from nsh.p9.const import OCEXEC, OTRUNC, QTDIR
 from nsh.p9.stat import Dir, Qid, unpack_dirs
 
@@ -126,37 +125,7 @@ class MntDevice(Device):
         if mode & OTRUNC:
             fid.link.changed(opened[0].path)
         await self._find_cached(c, opened[0])
-        return self._opened(c, opened, mode)
-
-    def reopen(self, c: Chan, mode: int) -> tuple[Chan, Callable[[], Awaitable[None]]]:
-        """One more Chan for the file that ``c`` is, open before the server says so; and what waits for that.
-
-        What is asked of it meanwhile travels with the open. A server that does many things at a time may
-        refuse that, for the file is not open yet, and can be asked again when it is. Errors: `Ehungup`; when
-        one waits, the server's.
-        """
-        fid: Fid = c.aux
-        link = fid.link
-        walk = link.begin(link.client.walk(fid.number, ()))
-        assert isinstance(walk.call.message, msg.Twalk)
-        made = Fid(link, walk.call.message.newfid)
-        again = Chan(self, c.qid, c.path, made, c.instance)
-        opening = link.begin(link.client.open(made.number, mode))
-        self._opened(again, (c.qid, link.client.iounit), mode)
-
-        async def ready() -> None:
-            try:
-                await link.finish(walk)
-            except BaseException:
-                made.gone()
-                raise
-            try:
-                opened = await link.finish(opening)
-            except P9Error:
-                opened = await link.run(link.client.open(made.number, mode))
-            self._opened(again, opened, mode)
-
-        return again, ready
+        return self.opened(c, opened, mode)
 
     async def _find_cached(self, c: Chan, qid: Qid) -> None:
         """What is held of the file that was opened; nothing of a file that is new to its cache."""
@@ -175,9 +144,10 @@ class MntDevice(Device):
     async def create(self, c: Chan, name: str, mode: int, perm: int) -> Chan:
         fid: Fid = c.aux
         op = fid.link.client.create(fid.number, name, perm, mode & ~OCEXEC)
-        return self._opened(c, await fid.link.run(op), mode)
+        return self.opened(c, await fid.link.run(op), mode)
 
-    def _opened(self, c: Chan, opened: tuple[Qid, int], mode: int) -> Chan:
+    def opened(self, c: Chan, opened: tuple[Qid, int], mode: int) -> Chan:
+        """``c``, of which the server has said that it is open."""
         fid: Fid = c.aux
         c.qid, c.iounit = opened
         c.mode = mode
