@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from nsh.net.address import Address
 from nsh.net.conn import Conn
-from nsh.net.dial import announce_unix
+from nsh.net.dial import BACKLOG, Listener
 
 if TYPE_CHECKING:
     from nsh.kern.proc import System
@@ -29,11 +31,19 @@ class Door:
 
     def __init__(self, system: System, directory: str, answer: Callable[[Conn], None]) -> None:
         """Errors: those of the host."""
-        made = f"{directory}/door"
-        self._listener = announce_unix(system, made)
+        made = f"{directory}/{os.urandom(4).hex()}"
         self._path = f"{directory}/{os.urandom(16).hex()}"
-        os.rename(made, self._path)
         self.address = f"unix!{self._path}"
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            sock.bind(made)
+            os.chmod(made, 0o600)
+            os.rename(made, self._path)
+            sock.listen(BACKLOG)
+        except BaseException:
+            sock.close()
+            raise
+        self._listener = Listener(system, sock, Address("unix", self._path, ""), self._remove)
         self._answer = answer
         self._room = asyncio.Semaphore(MAXCALLS)
         self._taking = asyncio.get_running_loop().create_task(self._take())
@@ -49,5 +59,7 @@ class Door:
         """Nobody can call here any more. The calls that were answered go on."""
         self._taking.cancel()
         self._listener.close()
+
+    def _remove(self) -> None:
         with contextlib.suppress(OSError):  # somebody has tidied up
             os.unlink(self._path)
