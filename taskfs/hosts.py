@@ -224,12 +224,12 @@ class Host:
 
     async def _walk(self, proc: Proc, number: str) -> tuple[Chan, dict[str, Chan]]:
         """The directory of a session, and, if it is a server's, those of its files that exec will open."""
-        if self._file is None or self._directory is None:
+        if self._file is None or self._file.path.parent is None or self._directory is None:
             return await namec(proc, f"{self.base}/{number}", Access.BIND), {}
         from nsh.dev.mntmany import walk_all
 
         ways = [(number,), *((number, name) for name in HELD)]
-        directory, *files = await walk_all(self._directory, ways)
+        directory, *files = await walk_all(self._directory, self._file.path.parent, ways)
         if isinstance(directory, OSError):
             raise directory
         return directory, {name: c for name, c in zip(HELD, files, strict=True) if isinstance(c, Chan)}

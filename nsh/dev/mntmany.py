@@ -2,14 +2,14 @@
 
 What is asked here is what the mount device asks (`nsh.dev.mnt`), in the same messages; only that the next
 request does not wait for the answer to the one before. Nothing is mounted on the way: that is for who asks to
-know. A server answers in any order, but where it is right that one thing is done after the other, and it was
-not, it is asked again.
+know. A server may do in any order what is asked of it at once. So what uses a file that is being opened may
+be refused, and is then asked again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from nsh import errors
 from nsh.dev.mnt import MntDevice
@@ -21,14 +21,15 @@ from nsh.p9.client import Op
 from nsh.p9.stat import Qid
 
 T = TypeVar("T")
+Walk: TypeAlias = Begun[tuple[int | None, list[Qid]]]
 
 
-async def walk_all(c: Chan, ways: Sequence[Sequence[str]]) -> list[Chan | P9Error]:
+async def walk_all(c: Chan, path: Path, ways: Sequence[Sequence[str]]) -> list[Chan | P9Error]:
     """The files at the end of ``ways`` from the directory ``c``, or why they are not to be had.
 
-    Errors: `Ehungup`.
+    ``path``: the name by which ``c`` was reached; the Chan of a mount point has another. Errors: `Ehungup`.
     """
-    begun = [_begin_walk(c, names) for names in ways]
+    begun = [_begin_walk(c, path, names) for names in ways]
     found: list[Chan | P9Error] = []
     try:
         for made, walk in begun:
@@ -40,24 +41,23 @@ async def walk_all(c: Chan, ways: Sequence[Sequence[str]]) -> list[Chan | P9Erro
     return found
 
 
-def _begin_walk(c: Chan, names: Sequence[str]) -> tuple[Chan, Begun[tuple[int | None, list[Qid]]]]:
+def _begin_walk(c: Chan, path: Path, names: Sequence[str]) -> tuple[Chan, Walk]:
     fid: Fid = c.aux
     link = fid.link
     walk = link.begin(link.client.walk(fid.number, names))
     assert isinstance(walk.call.message, msg.Twalk)
-    path = c.path
     for name in names:
         path = Path(path, name)
     return Chan(c.dev, c.qid, path, Fid(link, walk.call.message.newfid), c.instance), walk
 
 
-async def _walked(made: Chan, walk: Begun[tuple[int | None, list[Qid]]]) -> Chan | P9Error:
+async def _walked(made: Chan, walk: Walk) -> Chan | P9Error:
     fid: Fid = made.aux
     try:
         number, qids = await fid.link.finish(walk)
     except P9Error as e:
         fid.gone()
-        return e
+        return e.with_traceback(None)  # which would keep what it came through
     except BaseException:
         fid.gone()
         raise
@@ -69,7 +69,7 @@ async def _walked(made: Chan, walk: Begun[tuple[int | None, list[Qid]]]) -> Chan
     return made
 
 
-def _give_up(made: Chan, walk: Begun[tuple[int | None, list[Qid]]]) -> None:
+def _give_up(made: Chan, walk: Walk) -> None:
     fid: Fid = made.aux
     fid.link.abandon(walk.call)  # which clunks what it makes
     fid.link.push()
@@ -89,7 +89,7 @@ async def open_all(files: Sequence[tuple[Chan, int]]) -> list[Chan | P9Error]:
             try:
                 found.append(_device(c).opened(c, await fid.link.finish(opening), mode))
             except P9Error as e:
-                found.append(e)
+                found.append(e.with_traceback(None))
     except BaseException:
         for (c, _), opening in zip(files[len(found) + 1 :], begun[len(found) + 1 :], strict=True):
             c.aux.link.abandon(opening.call)
@@ -113,7 +113,7 @@ async def clone(c: Chan, mode: int, data: bytes, count: int) -> tuple[Chan, int 
 
     Returns the open file, and what came of the write and of the read. Errors: those of the open.
     """
-    made, walk = _begin_walk(c, ())
+    made, walk = _begin_walk(c, c.path, ())
     fid: Fid = made.aux
     link, client = fid.link, fid.link.client
     opening = _begin_open(made, mode)
@@ -145,4 +145,4 @@ async def _surely(link: Link, begun: Begun[T], again: Callable[[], Op[T]]) -> T 
     try:
         return await link.run(again())
     except P9Error as e:
-        return e
+        return e.with_traceback(None)
