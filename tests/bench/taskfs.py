@@ -35,6 +35,8 @@ HOSTS = 3
 TREE = (8, 8)
 """Hosts of the first level of the tree, and hosts below each of them."""
 ROUNDS = 5
+SMALL, MORE = 16, 3
+"""With up to so many tasks there are so many times as many rounds: what takes little varies most."""
 LARGE = 100 << 20
 """Bytes that go through one task."""
 BROADCAST, CHILDREN = 10 << 20, 16
@@ -112,7 +114,7 @@ async def _here(w: World, numbers: Sequence[int], rounds: int) -> list[Row]:
             if _installed(name):
                 command = argv.format(n=n, jobs=min(n, JOBS))
                 works[name] = partial(asyncio.to_thread, _tool, command)
-        found = await _in_turn(works, rounds)
+        found = await _in_turn(works, rounds * (MORE if n <= SMALL else 1))
         for name, seconds in found.items():
             if name != "taskfs":
                 target = _target(n, name)
@@ -140,7 +142,7 @@ async def _over_9p(
             "taskfs": partial(_run, w, n, tree),
             "asyncio": partial(_asyncio, n),
         }
-        found = await _in_turn(works, rounds)
+        found = await _in_turn(works, rounds * (MORE if n <= SMALL else 1))
         wanted = target if n <= QUICK else None
         rows.append(Row(f"{n} tasks, {where}", found["taskfs"], "asyncio", found["asyncio"], "ms", wanted))
     return rows
