@@ -34,6 +34,8 @@ PATHMAX = 64
 """Bytes of a directory's name with which the sockets in it can still be named (unix(7))."""
 RLIMIT_LOCKS = 10
 """The limit that is the mark of a task, see `taskfs.keeper`."""
+MARKS = 1 << 30
+"""How many marks a keeper has."""
 _MESSAGE = 1 << 16
 """More bytes than a message has."""
 _SHORT = 4096
@@ -95,10 +97,11 @@ class Guard:
     def __init__(self) -> None:
         self.outputs = Watch()
         self._wanted = False
-        self._helper: Helper | None = None
+        self._helpers: list[Helper] = []
         self._directory = ""
         self._last = 0
         self._watchers: dict[int, Watcher] = {}
+        self._kept: dict[int, Helper] = {}  # by whom each is kept
         self._starting: dict[int, asyncio.Future[None]] = {}
         self._bell = Bell()
         self._timer: asyncio.TimerHandle | None = None
@@ -111,7 +114,7 @@ class Guard:
         """
         fds = [*standard, *job.files.values()]
         try:
-            helper = self._have_helper()
+            helper = min(self._have_helpers(), key=lambda helper: helper.starting)
             fds += map(os.dup, job.spaces)
             packed = _packed(job)
             if len(packed) > _SHORT:
@@ -123,10 +126,9 @@ class Guard:
             raise
         self._last = number = watcher.number = self._last + 1
         self._watchers[number] = watcher
+        self._kept[number] = helper
         starting = self._starting[number] = asyncio.get_running_loop().create_future()
-        helper.ask(("start", number, len(fds), packed), fds)
-        if len(self._starting) == 1:
-            helper.flush()  # it has nothing else to do, and the others come while it is at it
+        helper.start(number, packed, fds)
         try:
             await starting
         except asyncio.CancelledError:
@@ -140,25 +142,26 @@ class Guard:
 
         Errors: OSError.
         """
-        helper = self._have_helper()
+        self._have_helpers()
         if not self._directory:
             self._directory = _private()
-            self._tell_directory(helper)
+            self._tell_directory()
         return self._directory
 
-    def _have_helper(self) -> Helper:
+    def _have_helpers(self) -> list[Helper]:
         self._wanted = True
         self._stop_timer()
         self.outputs.open()
-        if self._helper is None:
-            self._helper = Helper(self._hear, self._lost)
+        if not self._helpers:
+            self._helpers = helpers(self._hear, self._lost)
             if self._directory:
-                self._tell_directory(self._helper)
-        return self._helper
+                self._tell_directory()
+        return self._helpers
 
-    def _tell_directory(self, helper: Helper) -> None:
-        helper.ask(("directory", os.fsencode(self._directory)))
-        helper.flush()
+    def _tell_directory(self) -> None:
+        for helper in self._helpers:
+            helper.ask(("directory", os.fsencode(self._directory)))
+            helper.flush()
 
     def signal(self, number: int, which: int) -> None:
         """Send a signal to the process group of a task, as long as its process runs."""
@@ -168,19 +171,19 @@ class Guard:
         """SIGTERM to all that is left of a task, and SIGKILL, ``grace`` seconds later, to what then is."""
         self._ask("end", number, grace)
 
-    def _ask(self, *message: str | float) -> None:
-        if self._helper is not None:
-            self._helper.ask(message)
+    def _ask(self, word: str, number: int, value: float) -> None:
+        helper = self._kept.get(number)
+        if helper is not None:
+            helper.ask((word, number, value))
 
     def at_rest(self, watcher: Watcher) -> bool:
         """Does all that is left of a task wait for its input, if anything is? See `rest`."""
-        if watcher.number not in self._watchers:
+        helper = self._kept.get(watcher.number)
+        if helper is None:
             return True
-        if self._helper is None:
-            return False
         started = {watcher.pid for watcher in self._watchers.values()}
         try:
-            adopted = self._helper.adopted(watcher.number, started)
+            adopted = helper.adopted(watcher.number, started)
         except OSError:
             return False
         return at_rest(adopted if watcher.over else [watcher.pid, *adopted])
@@ -196,7 +199,7 @@ class Guard:
     def unwanted_soon(self) -> None:
         """`unwanted`, in `LINGER` seconds, if no more is started until then."""
         self._stop_timer()
-        if self._helper is not None:
+        if self._helpers:
             self._timer = asyncio.get_running_loop().call_later(LINGER, self.unwanted)
 
     def _stop_timer(self) -> None:
@@ -214,9 +217,10 @@ class Guard:
             self._bell.ring()
             if not self._wanted:
                 self.outputs.close()
-                if self._helper is not None:
-                    self._helper.close()
-                    self._helper = None
+                if self._helpers:
+                    for helper in self._helpers:
+                        helper.close()
+                    self._helpers = []
                     self._remove_directory()
 
     def _remove_directory(self) -> None:
@@ -248,19 +252,20 @@ class Guard:
                 self._forget(number)
 
     def _forget(self, number: int) -> None:
-        del self._watchers[number]
+        del self._watchers[number], self._kept[number]
         self._leave()
 
-    def _lost(self) -> None:
+    def _lost(self, helper: Helper) -> None:
         """The helper has died; somebody must have killed it."""
-        self._helper = None
-        for starting in self._starting.values():
-            if not starting.done():
-                starting.set_exception(OSError(errno.ESRCH, ""))
-        watchers, self._watchers = self._watchers, {}
-        for number, watcher in watchers.items():
-            if number not in self._starting:
+        self._helpers.remove(helper)
+        for number in [number for number, by in self._kept.items() if by is helper]:
+            watcher = self._watchers.pop(number)
+            del self._kept[number]
+            starting = self._starting.get(number)
+            if starting is None:
                 watcher.lost()
+            elif not starting.done():
+                starting.set_exception(OSError(errno.ESRCH, ""))
         self._leave()
 
 
@@ -286,7 +291,7 @@ def _file(content: bytes) -> int:
 def _kill_marked(marks: int) -> None:
     """Kill what a keeper has left behind, by the mark that all which came of its tasks has."""
     seen: set[int] = set()
-    while found := {pid for pid in _processes() if 0 < _limit(pid) - marks < 1 << 31} - seen:
+    while found := {pid for pid in _processes() if 0 < _limit(pid) - marks < MARKS} - seen:
         seen |= found  # what is killed may be there for a while, and what it has just started is found next
         for pid in found:
             with contextlib.suppress(OSError):
@@ -304,25 +309,45 @@ def _limit(pid: int) -> int:
         return 0
 
 
-class Helper:
-    """A keeper, and the way to it. ``lost`` is called when it has died of itself."""
+def helpers(hear: Callable[[tuple[Any, ...]], None], lost: Callable[[Helper], None]) -> list[Helper]:
+    """Start the two keepers. ``hear`` is told what they say, ``lost`` when one has died of itself.
 
-    def __init__(self, hear: Callable[[tuple[Any, ...]], None], lost: Callable[[], None]) -> None:
-        """Start it. Errors: OSError."""
-        self._hear, self._lost = hear, lost
-        self._marks = int.from_bytes(os.urandom(4), "big") << 31
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        argv = [sys.executable, "-I", "-S", _KEEPER, str(files_before()), str(self._marks)]
-        files = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)]
-        silent = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_WRONLY, 0) for fd in (1, 2)]
-        try:
-            # a session of its own keeps a terminal's Ctrl-C away from it
-            self.pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=[*files, *silent], setsid=True)
-        except OSError:
+    Errors: OSError.
+    """
+    first = int.from_bytes(os.urandom(4), "big") << 31
+    marks = (first, first + MARKS)
+    ends = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
+    argv = [sys.executable, "-I", "-S", _KEEPER, str(files_before()), *map(str, marks)]
+    files = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), fd) for (_, theirs), fd in zip(ends, (0, 3), strict=True)]
+    silent = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_WRONLY, 0) for fd in (1, 2)]
+    try:
+        # a session of its own keeps a terminal's Ctrl-C away from it
+        pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=[*files, *silent], setsid=True)
+    except OSError:
+        for ours, _ in ends:
             ours.close()
-            raise
-        finally:
+        raise
+    finally:
+        for _, theirs in ends:
             theirs.close()
+    _left_behind.append(pid)
+    return [Helper(ours, mark, hear, lost) for (ours, _), mark in zip(ends, marks, strict=True)]
+
+
+class Helper:
+    """A keeper, at the other end of ``ours``; see `helpers`. ``starting``: how many tasks it is to start."""
+
+    def __init__(
+        self,
+        ours: socket.socket,
+        marks: int,
+        hear: Callable[[tuple[Any, ...]], None],
+        lost: Callable[[Helper], None],
+    ) -> None:
+        self._hear, self._lost = hear, lost
+        self._marks = marks
+        self._pid = 0
+        self.starting = 0
         ours.setblocking(False)
         self._socket = ours
         self._loop = asyncio.get_running_loop()
@@ -330,6 +355,13 @@ class Helper:
         self._fds: list[int] = []  # for what was asked
         self._queue: deque[tuple[bytes, list[int]]] = deque()
         self._loop.add_reader(ours, self._readable)
+
+    def start(self, number: int, job: bytes, fds: Sequence[int]) -> None:
+        """Ask for the start of a task."""
+        self.starting += 1
+        self.ask(("start", number, len(fds), job), fds)
+        if self.starting == 1:
+            self.flush()  # it has nothing else to do, and others can come while it is at it
 
     def ask(self, request: tuple[str | float | bytes, ...], fds: Sequence[int] = ()) -> None:
         """Ask for something, with descriptors, which are closed here then.
@@ -378,18 +410,26 @@ class Helper:
             message = b""
         if message:
             for answer in marshal.loads(message):
-                self._hear(answer)
+                self._take(answer)
         else:
             self.close()
             _kill_marked(self._marks)
-            self._lost()
+            self._lost(self)
+
+    def _take(self, answer: tuple[Any, ...]) -> None:
+        if answer[0] == "here":
+            self._pid = answer[1]
+            return
+        if answer[0] in ("started", "failed"):
+            self.starting -= 1
+        self._hear(answer)
 
     def adopted(self, number: int, started: set[int]) -> list[int]:
         """Those of its children that it has not ``started`` and that may belong to the task of this number.
 
         Errors: OSError.
         """
-        strangers = children(self.pid) - started
+        strangers = children(self._pid) - started
         return [pid for pid in strangers if _limit(pid) - self._marks in (number, -self._marks)]
 
     def close(self) -> None:
@@ -403,7 +443,7 @@ class Helper:
         self._fds = []
         self._queue.clear()
         self._socket.close()
-        _leave_behind(self.pid)
+        _see_to_those_left()
 
 
 def _private() -> str:
@@ -427,12 +467,11 @@ def _remove(directory: str) -> None:
 
 
 _left_behind: list[int] = []
-"""Helpers that were let go, and have to be waited for when they have ended."""
+"""Keepers that have to be waited for when they have ended."""
 
 
-def _leave_behind(pid: int) -> None:
-    """Wait for those that have ended of the helpers that were let go; ``pid`` is one more of these."""
-    _left_behind.append(pid)
+def _see_to_those_left() -> None:
+    """Wait for those that have ended."""
     for pid in list(_left_behind):
         try:
             waited, _ = os.waitpid(pid, os.WNOHANG)

@@ -1,9 +1,13 @@
 """The keeper: starts the tasks of an nsh, is the parent of all that comes of them, and ends them.
 
-A program of its own, which `taskfs.guard` starts as ``python -I -S keeper.py FILES MARKS`` and which imports
-nothing of nsh. Its standard input is a socket to nsh, FILES is how many descriptors a task may have, and
-MARKS a number that no other keeper has. When nsh closes the socket, by exit or by death, what is left of the
-tasks is ended, and then the keeper ends itself.
+A program of its own, which `taskfs.guard` starts as ``python -I -S keeper.py FILES MARKS TWINS`` and which
+imports nothing of nsh. Its standard input is a socket to nsh, FILES is how many descriptors a task may have,
+and MARKS a number that no other keeper has. When nsh closes the socket, by exit or by death, what is left of
+the tasks is ended, and then the keeper ends itself.
+
+There are two of them, for whoever starts a program waits until it is that, and meanwhile starts no other. The
+second is a child of the first, its twin, and the same in everything; it has the socket that is descriptor 3,
+and TWINS in the place of MARKS.
 
 A process whose parent dies is adopted by the nearest subreaper above it (prctl(2)), and that is the keeper.
 So nothing that comes of a task gets away from it by a process group, a session or a name space of its own;
@@ -21,6 +25,7 @@ A message is a list of tuples, by marshal: what there was to say at one time. Fr
 
 To nsh:
 
+* ``("here", PID)``, before all else: the keeper;
 * ``("started", SERIAL, PID)``, or ``("failed", SERIAL, ERRNO, AT_DIRECTORY)``;
 * ``("ended", SERIAL, STATUS, USER, SYSTEM, REAL)``: the process that was started has, times in seconds;
 * ``("gone", SERIAL)``: nothing of the task is left.
@@ -47,6 +52,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # to import typing takes longer than to start a task
     from typing import Any, NoReturn
 
+TWIN = 3
+"""The descriptor of the twin's socket."""
 PR_SET_CHILD_SUBREAPER = 36
 RLIMIT_LOCKS = 10
 
@@ -86,11 +93,15 @@ class Task:
 
 
 class Keeper:
-    """The tasks of the nsh at the other end of ``socket``; the mark of each is ``marks`` and its number."""
+    """The tasks of the nsh at the other end of ``socket``; the mark of each is ``marks`` and its number.
 
-    def __init__(self, socket: _socket.socket, marks: int) -> None:
+    ``twin``: the process of the other keeper, if that is our child.
+    """
+
+    def __init__(self, socket: _socket.socket, marks: int, twin: int) -> None:
         self._socket = socket
         self._me = os.getpid()
+        self._twin = {twin} - {0}
         self._tasks: dict[int, Task] = {}
         self._started: dict[int, Task] = {}  # by the process that was started, while that runs
         self._adopted: dict[int, int] = {}  # the serial number of the task of each process that was adopted
@@ -111,7 +122,9 @@ class Keeper:
         poll.register(talk, select.POLLIN)
         poll.register(died, select.POLLIN)
         over = False
-        while not over or self._adopted or self._started.keys() - self._beyond:
+        self._tell("here", self._me)
+        self._answer()
+        while not over or self._twin or self._adopted or self._started.keys() - self._beyond:
             events = poll.poll(self._patience())
             if any(fd == died for fd, _ in events):
                 os.read(died, 512)
@@ -278,7 +291,8 @@ class Keeper:
         with contextlib.suppress(OSError):
             for name in os.listdir(self._directory):
                 path = os.path.join(self._directory, name)
-                (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+                with contextlib.suppress(OSError):  # the other one does the same
+                    (os.rmdir if os.path.isdir(path) else os.unlink)(path)
             os.rmdir(self._directory)
 
     def _reap(self) -> None:
@@ -291,6 +305,7 @@ class Keeper:
             if not pid:
                 return
             self._changed = True
+            self._twin.discard(pid)
             self._beyond.discard(pid)
             task = self._started.pop(pid, None)
             if task is None:
@@ -313,7 +328,7 @@ class Keeper:
     def _look(self) -> None:
         """See what is left of the tasks that have ended, and go on with those that are to end."""
         self._changed = False
-        strangers = children(self._me) - self._started.keys() - self._beyond
+        strangers = children(self._me) - self._started.keys() - self._beyond - self._twin
         self._adopted = {pid: self._adopted.get(pid) or self._marked(pid) for pid in strangers}
         left: dict[int, list[int]] = {}
         for pid, serial in self._adopted.items():
@@ -511,19 +526,25 @@ def _parent(pid: str) -> int:
         return 0
 
 
-def main(files: int, marks: int) -> None:
-    """Keep the tasks of the nsh at the other end of descriptor 0; each may have ``files`` descriptors."""
+def main(files: int, marks: int, twins: int) -> None:
+    """Keep tasks of the nsh at the other end of descriptor 0; each may have ``files`` descriptors."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    twin = os.fork()
+    if not twin:
+        os.setpgid(0, 0)
+        os.dup2(TWIN, 0)
+        marks = twins
+    os.close(TWIN)
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     died, dying = os.pipe()
     for fd in (died, dying):
         os.set_blocking(fd, False)
     signal.set_wakeup_fd(dying, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    Keeper(_socket.socket(fileno=0), marks).run(died)
+    Keeper(_socket.socket(fileno=0), marks, twin).run(died)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

@@ -16,7 +16,7 @@ import pytest
 from taskfs import hosts
 from tests.conftest import TAG
 from tests.ordinary import environment, ordinary, python
-from tests.taskfs.test_guard import helper
+from tests.taskfs.test_guard import helpers
 from tests.taskfs.test_hosts import EMPTY, remote, running, three_hosts
 from tests.taskfs.world import until, world
 
@@ -163,7 +163,8 @@ async def test_a_helper_that_is_killed_loses_its_tasks_and_is_replaced() -> None
         fd = await w.p.open(f"{s}/stdout")
         pid = int((await w.p.read(fd)).split()[0])
         w.p.close(fd)
-        os.kill(helper(w), signal.SIGKILL)
+        for helper in helpers(w):
+            os.kill(helper, signal.SIGKILL)
         assert (await w.cat(f"{s}/wait")).endswith("'lost'\n")
         await until(lambda: not running(pid))
         await w.echo("exec echo again", f"{s}/ctl")

@@ -58,11 +58,9 @@ def daemons(tmp_path: Path) -> Daemons:
     return Daemons(tmp_path)
 
 
-def helper(w: World) -> int:
-    """The process id of the keeper."""
-    found = w.device.guard._helper
-    assert found is not None
-    return found.pid
+def helpers(w: World) -> list[int]:
+    """The process ids of the keepers."""
+    return [helper._pid for helper in w.device.guard._helpers]
 
 
 @pytest.mark.parametrize("manner", ["", " stubborn"])
@@ -141,11 +139,32 @@ async def test_a_helper_that_is_killed_takes_its_tasks_along_and_is_replaced() -
         s = await w.team(2, "exec sh -c 'echo $$; exec sleep 1000'")
         fds = [await w.p.open(f"{s}/{rank}/stdout") for rank in range(2)]
         pids = [int(await w.p.read(fd)) for fd in fds]
-        os.kill(helper(w), signal.SIGKILL)
+        for pid in helpers(w):
+            os.kill(pid, signal.SIGKILL)
         assert (await w.cat(f"{s}/wait")).count("'lost'") == 2
         await until(lambda: not any(map(running, pids)))
         await w.echo("exec echo again", f"{s}/ctl")
         assert await w.cat(f"{s}/stdout") == "again\nagain\n"
+        for fd in fds:
+            w.p.close(fd)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+async def test_of_two_helpers_the_other_one_goes_on(which: int) -> None:
+    async with world() as w:
+        s = await w.team(8, "exec sh -c 'echo $$; exec sleep 1000'")
+        fds = [await w.p.open(f"{s}/{rank}/stdout") for rank in range(8)]
+        pids = [int(await w.p.read(fd)) for fd in fds]
+        victim = helpers(w)[which]
+        lost = keeper.children(victim) & set(pids)
+        assert lost and lost < set(pids)
+        os.kill(victim, signal.SIGKILL)
+        await until(lambda: not any(map(running, lost)))
+        assert all(running(pid) for pid in pids if pid not in lost)
+        await w.echo("exec echo again", f"{await w.team(8)}/ctl")
+        await w.echo("signal USR1", f"{s}/ctl")
+        waits = await w.cat(f"{s}/wait")
+        assert (waits.count("'lost'"), waits.count("'signal: 10'")) == (len(lost), 8 - len(lost))
         for fd in fds:
             w.p.close(fd)
 
@@ -156,7 +175,8 @@ async def test_signals_for_everybody_leave_the_helper_alone_and_reach_tasks() ->
         await w.echo("exec true", f"{s}/ctl")
         assert await w.cat(f"{s}/wait")
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            os.kill(helper(w), number)
+            for pid in helpers(w):
+                os.kill(pid, number)
             await w.echo(f"exec sh -c 'kill -{number.value} $$'", f"{s}/ctl")
             assert (await w.cat(f"{s}/wait")).endswith(f"'signal: {number.value}'\n")
 
@@ -231,12 +251,12 @@ async def test_the_helper_goes_when_it_is_not_wanted_and_nothing_runs() -> None:
     async with world() as w:
         s = await w.clone()
         await w.echo("exec sleep 1000", f"{s}/ctl")
-        pid = helper(w)
+        pids = helpers(w)
         w.device.guard.unwanted()
-        assert running(pid)
+        assert all(map(running, pids))
         await w.echo("release", f"{s}/ctl")
         await w.device.settled()
-        await until(lambda: not running(pid))
+        await until(lambda: not any(map(running, pids)))
 
 
 def test_what_the_kernel_lists_as_children_are_those_who_say_so() -> None:

@@ -205,7 +205,7 @@ async def test_names_of_hosts_are_counted_before_they_are_made(names: str) -> No
         assert await w.refusal(f"hosts {names}", f"{s}/ctl")
 
 
-async def test_the_helper_stays_for_the_next_task() -> None:
+async def test_the_helpers_stay_for_the_next_task() -> None:
     async with world() as w:
         pids = []
         for _ in range(2):
@@ -213,7 +213,7 @@ async def test_the_helper_stays_for_the_next_task() -> None:
             await w.echo("exec true", f"{s}/ctl")
             await w.cat(f"{s}/wait")
             await w.echo("release", f"{s}/ctl")
-            pids.append(w.device.guard._helper)
+            pids.append(w.device.guard._helpers)
         assert pids[0] == pids[1]
 
 
