@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import os
 import signal
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from nsh import xdg
+from nsh import garbage, xdg
 from nsh.dev.bin import BinDevice
 from nsh.dev.bin import command as command_of
 from nsh.dev.cons import ConsDevice
@@ -62,8 +61,7 @@ async def main(options: Options) -> int:
     p = await boot(namespace=NAMESPACE if commands is None else ())
     if options.timings is not None:
         options.timings.mark("the name space")
-    gc.freeze()  # what there is now stays: no collection need look at it again
-    gc.enable()
+    garbage.look_seldom()
     if "D" in options.flags:
         from nsh.kern.tap import trace
 

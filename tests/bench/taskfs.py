@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+from nsh import garbage
 from tests.bench.table import Row, Target
 from tests.cmd.session import Session
 from tests.taskfs.host import mount
@@ -80,7 +81,7 @@ async def _all(
     lines: int,
 ) -> None:
     gc.collect()
-    gc.freeze()  # as an nsh does when it is there
+    garbage.look_seldom()  # as an nsh does when it is there
     async with world() as w:
         rows.append(await _memory(w, sessions))
         rows += await _here(w, numbers, rounds)

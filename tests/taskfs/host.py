@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 
+from nsh import garbage
 from nsh.boot import boot
 from nsh.cmd import find
 from nsh.dev import TABLE
@@ -42,6 +43,7 @@ async def mount(p: Proc, name: str, port: int, where: str = "") -> None:
 async def main(directory: str, mounts: list[str]) -> None:
     os.chdir(directory)
     p = await boot({**TABLE, "T": TaskDevice})
+    garbage.look_seldom()
     current.set(p)
     for text in mounts:
         name, _, port = text.partition("=")
