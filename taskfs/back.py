@@ -264,7 +264,8 @@ class Operator:
         self._sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
         self._keys: WeakKeyDictionary[Session, str] = WeakKeyDictionary()
         self._settled = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._run(proc, f"{base}/{FILE}"))
+        loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = loop.create_task(self._run(proc, f"{base}/{FILE}"))
 
     def enter(self, session: Session) -> str:
         """The number by which tasks of the host can call ``session`` from now on."""
@@ -283,7 +284,9 @@ class Operator:
 
     def close(self) -> None:
         """Take no more calls. Those that were taken go on."""
-        self._task.cancel()
+        task, self._task = self._task, None  # which, cancelled, remembers where it was, and us, and the file
+        if task is not None:
+            task.cancel()
 
     async def _run(self, proc: Proc, name: str) -> None:
         try:

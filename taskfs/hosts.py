@@ -68,8 +68,8 @@ class Host:
         self._watcher: asyncio.Task[None] | None = None
         self._users = 0
         self._operator: Operator | None = None
-        self._directory: Chan | None = None  # not when it is unmounted: its mount must be able to end
-        self._file: Chan | None = None  # its clone file, as long as the directory
+        self._file: Chan | None = None  # its clone file; not when unmounted: its mount must be able to end
+        self._directory: Chan | None = None  # in which that is, if it is simply a server's
         self._forget: list[Callable[[], None]] = []
         self._mounted = False
         self._leaving: asyncio.TimerHandle | None = None
@@ -78,6 +78,8 @@ class Host:
         """Reserve one session there. Errors: `Lost`, and those of the host."""
         if self.lost:
             raise Lost()
+        if self._leaving is not None and self._directory is not None and self._plain(session.proc) is None:
+            self._let_go()  # it was kept for who sees the same
         self._enter()
         making = asyncio.ensure_future(self._make(session))
         try:
@@ -125,29 +127,26 @@ class Host:
         Errors: those of the host.
         """
         below = " ".join(["below", *session.above, session.device.identity]).encode()
-        file = await self._find_file(session.proc)
-        if file is not None:
+        file = await self._find(session.proc)
+        if self._plain(session.proc) is not None:
             from nsh.dev.mntmany import clone
 
             return await clone(file, ORDWR, below, NUMBER)
         c = await namec(session.proc, f"{self.base}/clone", Access.OPEN, ORDWR)
         return c, await _result(c.dev.write(c, below, 0)), await _result(c.dev.read(c, NUMBER, 0))
 
-    async def _find_file(self, proc: Proc) -> Chan | None:
-        """Walk to its clone file and its directory; None if these are not simply a server's."""
+    def _plain(self, proc: Proc) -> Chan | None:
+        """Its directory, if that and the clone file are a server's, and ``proc`` sees nothing else there."""
+        file, directory = self._file, self._directory
+        if file is None or directory is None or proc.pgrp.find(file) is not None:
+            return None
+        # of what is mounted on its name itself that is known: it would be another host
+        covered = self._below_its_name and proc.pgrp.find(directory) is not None
+        return None if covered else directory
 
-        async def walk(proc: Proc) -> Chan:
-            return await namec(proc, f"{self.base}/clone", Access.BIND)
-
-        if self._file is None:
-            directory, file = await each((self._find, walk), lambda do: do(proc))
-            if isinstance(directory, OSError):
-                raise directory
-            if isinstance(file, OSError):
-                raise file
-            if file.dev.remote and not file.shared and file.instance == directory.instance:
-                self._file = file
-        return self._file
+    @property
+    def _below_its_name(self) -> bool:
+        return self.base != f"{REMOTE}/{self.name}"
 
     async def _child(self, session: Session, number: str, ctl: Chan) -> Child:
         """The resource that was made. Errors: those of the host."""
@@ -172,42 +171,51 @@ class Host:
         return [f"task {child.rank} {size} {quote(self.name)} {operator.name} {operator.enter(session)}"]
 
     async def _find(self, proc: Proc) -> Chan:
-        """Walk to its own directory: the one of its clone file, once that is known."""
-        if self._directory is None:
-            directory = await namec(proc, self.base or f"{REMOTE}/{self.name}", Access.BIND)
-            self._forget_all()
+        """Walk to its clone file, and the directory of that."""
+        if self._file is None:
+            names = (self.base, f"{self.base}/clone")
+            directory, file = await each(names, lambda name: namec(proc, name, Access.BIND))
+            if isinstance(directory, OSError):
+                raise directory
+            if isinstance(file, OSError):
+                raise file
+            self._keep(directory, file)
+            return file
+        return self._file
+
+    def _keep(self, directory: Chan, file: Chan) -> None:
+        """These are its own."""
+        self._forget_all()
+        self._file = file
+        if not file.dev.remote:
+            return
+        mounts = file.head is not None or file.shared or (self._below_its_name and directory.head is not None)
+        if directory.instance == file.instance and not mounts:
             self._directory = directory
-            if directory.dev.remote:
-                self._mounted = True
-                mnt = cast("MntDevice", directory.dev)
-                self._forget = [
-                    mnt.at_hangup(directory, self._die),
-                    mnt.at_unmount(directory, self._unmounted),
-                ]
-        return self._directory
+        self._mounted = True
+        mnt = cast("MntDevice", file.dev)
+        self._forget = [mnt.at_hangup(file, self._die), mnt.at_unmount(file, self._unmounted)]
 
     async def meet(self, proc: Proc) -> None:
         """Look whether it answers, and where its clone file is. Errors: `Enonexist` if it has none."""
         patience = BRIEFLY if self.lost else PATIENCE
         self._enter()
         try:
+            if not self.base:
+                self.base = await self._find_clone(proc, patience)
             await self._ask(self._find(proc), patience)
-            if await self.check(patience) and not self.base:
-                self.base = await self._find_clone(proc)
-                self._directory = None  # it may have been another one
-                await self._ask(self._find(proc), patience)
+            await self.check(patience)
         except Lost:
             pass  # and marked
         finally:
             self._leave()
 
-    async def _find_clone(self, proc: Proc) -> str:
+    async def _find_clone(self, proc: Proc, patience: float) -> str:
         """The directory that the clone file is in. Errors: `Lost`, `Enonexist`."""
         for form in FORMS:
             base = f"{REMOTE}/{self.name}/{form}".rstrip("/")
-            found: Maybe[Chan] = namec(proc, f"{base}/clone", Access.ACCESS)
             try:
-                await self.ask(found)
+                await self._ask(namec(proc, f"{base}/clone", Access.ACCESS), patience)
             except Lost:
                 raise
             except OSError:
@@ -224,12 +232,13 @@ class Host:
 
     async def _walk(self, proc: Proc, number: str) -> tuple[Chan, dict[str, Chan]]:
         """The directory of a session, and, if it is a server's, those of its files that exec will open."""
-        if self._file is None or self._file.path.parent is None or self._directory is None:
+        above, file = self._plain(proc), self._file
+        if above is None or file is None or file.path.parent is None:
             return await namec(proc, f"{self.base}/{number}", Access.BIND), {}
         from nsh.dev.mntmany import walk_all
 
         ways = [(number,), *((number, name) for name in HELD)]
-        directory, *files = await walk_all(self._directory, self._file.path.parent, ways)
+        directory, *files = await walk_all(above, file.path.parent, ways)
         if isinstance(directory, OSError):
             raise directory
         return directory, {name: c for name, c in zip(HELD, files, strict=True) if isinstance(c, Chan)}
@@ -258,6 +267,8 @@ class Host:
             if self._users and not await self.check():
                 raise Lost(str(e)) from None
             raise  # it was an answer: a session is gone there, but not the host
+        finally:
+            del task  # its error knows this frame: each would keep the other, and all that is known here
 
     async def _until_done(self, task: asyncio.Future[Any], patience: float) -> None:
         """Wait for ``task``; it is cancelled when it is not waited for any more. Errors: `Lost`."""
@@ -287,7 +298,7 @@ class Host:
         """A request takes long. Of a host that can be looked at that proves nothing: `_watch` finds out, and
         who waits for what another host below it does not answer is told by that one.
         """
-        if self._directory is None:
+        if self._file is None:
             self.lose()
 
     def lose(self) -> None:
@@ -318,7 +329,7 @@ class Host:
     async def check(self, patience: float = 0.0) -> bool:
         """Does it answer? Only of one in use; ``patience``: in seconds, 0: `PATIENCE`.
 
-        Its own directory is asked for: sessions come and go, but that a living host has.
+        Its clone file is asked for: sessions come and go, but that a living host has.
         """
         task = asyncio.ensure_future(self._stat())
         task.add_done_callback(looked_at)
@@ -342,21 +353,22 @@ class Host:
         requests that come at once, some may get none. When all processes then wait for programs, the others
         are left until one more request comes. So one that has but cmd(3) is asked again and again.
         """
-        directory = self._directory
-        if directory is None:
+        file = self._file
+        if file is None:
             raise errors.Ehungup()
         pause = KNOCK if self.simple else None
         asked: set[asyncio.Task[Dir]] = set()
         answered: set[asyncio.Task[Dir]] = set()
         try:
             while not answered:
-                asked.add(asyncio.create_task(settle(directory.dev.stat(directory))))
+                asked.add(asyncio.create_task(settle(file.dev.stat(file))))
                 answered, _ = await asyncio.wait(asked, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
             answered.pop().result()
         finally:
             for one in asked:
                 one.add_done_callback(looked_at)
                 one.cancel()
+            asked.clear()
 
     def _enter(self) -> None:
         """Something of the host is in use: from now on it is looked at from time to time."""
@@ -379,12 +391,13 @@ class Host:
     def _unmounted(self) -> None:
         self._mounted = False
         if self._leaving is not None:
-            self._leaving.cancel()
             self._let_go()
 
     def _let_go(self) -> None:
         """Keep nothing of the host."""
-        self._leaving = None
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         self._directory = self._file = None
         self._forget_all()
         if self._operator is not None:
@@ -417,7 +430,7 @@ class Host:
     async def _watch(self) -> None:
         while not self.dead:
             await asyncio.sleep(INTERVAL)
-            if self._directory is not None:
+            if self._file is not None:
                 await self.check()
 
 
@@ -472,6 +485,7 @@ class Hosts:
         self.here = Here(journal)
         self._journal = journal
         self._met: dict[tuple[str, int], Host] = {}
+        self._meeting: dict[tuple[str, int], asyncio.Task[Host]] = {}
         self._cursor = 0
 
     async def choose(self, session: Session, n: int, system: str, arch: str) -> list[Host]:
@@ -537,10 +551,26 @@ class Hosts:
         return [host for host in found.values() if isinstance(host, Host)]
 
     async def _meet(self, proc: Proc, name: str, mount: int) -> Host:
-        """The host called ``name``. Errors: `Enonexist` if it is none."""
-        host = self._met.get((name, mount)) or Host(name, "", self._journal)
-        await host.meet(proc)
-        return self._met.setdefault((name, mount), host)  # somebody else may have met it meanwhile
+        """The host called ``name``; all who want to meet it do that together.
+
+        Errors: `Enonexist` if it is none.
+        """
+        key = name, mount
+        meeting = self._meeting.get(key)
+        if meeting is None:
+            meeting = asyncio.get_running_loop().create_task(self._introduce(proc, key))
+            meeting.add_done_callback(looked_at)
+            self._meeting[key] = meeting
+        return await asyncio.shield(meeting)
+
+    async def _introduce(self, proc: Proc, key: tuple[str, int]) -> Host:
+        host = self._met.get(key) or Host(key[0], "", self._journal)
+        try:
+            await host.meet(proc)
+        finally:
+            del self._meeting[key]
+        self._met[key] = host
+        return host
 
 
 async def _mount_id(proc: Proc, name: str) -> int:

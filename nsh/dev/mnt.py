@@ -8,6 +8,7 @@ are `nsh.kern.namec`'s business.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import struct
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ from nsh.p9.stat import Dir, Qid, unpack_dirs
 
 __all__ = ["Fid", "Link", "MntDevice"]
 
+SOON = 1.0
+"""Seconds after which the last Fids of a server that was unmounted are looked for."""
 _SIZE = struct.Struct("<H")
 _TYPE_DEV = struct.Struct("<HI")
 
@@ -91,6 +94,7 @@ class MntDevice(Device):
             link.hangup()
         elif c.mchan is not None and not any(mounted.mchan for mounted in self._mounted(link)):
             link.unmounted()
+            asyncio.get_running_loop().call_later(SOON, link.collect)
 
     def _mounted(self, link: Link) -> Iterator[Chan]:
         """What is mounted of a server, in any name space."""

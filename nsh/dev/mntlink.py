@@ -13,6 +13,7 @@ safe until the server has answered, and a dead server can hold nobody up.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections import deque
@@ -312,6 +313,11 @@ class Link:
         self._lingering = False
         if not self._dead:
             self.push()
+
+    def collect(self) -> None:
+        """Let go of Fids that nobody uses: an error that was raised knows where, and what was there."""
+        if self._fids and not self._dead:
+            gc.collect()
 
     def idle(self) -> None:
         """Nothing is attached. Hang up, unless somebody has the connection open and may mount it again."""

@@ -72,6 +72,7 @@ class Client:
         self._freetags: list[int] = []
         self._nexttag = 1
         self._freefids: list[int] = []
+        self._asked: set[int] = set()  # fids that were not made, of which something was asked all the same
         self._nextfid = 0
         self._closed = False
 
@@ -206,7 +207,14 @@ class Client:
                 self._flushed(message.oldtag)
                 return False
         self._settle(message, reply, request.reported)
+        if self._asked:
+            self._free_answered()
         return request.reported
+
+    def _free_answered(self) -> None:
+        for fid in [fid for fid in self._asked if not self._in_use(fid)]:
+            self._asked.remove(fid)
+            self._freefids.append(fid)
 
     def _flushed(self, oldtag: int) -> None:
         """The Rflush is here: without a reply before it, the request was never sent."""
@@ -232,9 +240,15 @@ class Client:
             case _:
                 return
         if not made:
-            self._freefids.append(newfid)
+            # only of a copy of a fid something is asked at the same time as for it
+            asked = type(message) is msg.Twalk and not message.wname and self._in_use(newfid)
+            (self._asked.add if asked else self._freefids.append)(newfid)
         elif not wanted:
             self.release(newfid)
+
+    def _in_use(self, fid: int) -> bool:
+        """Is something that was asked of it unanswered? The server could take it to be about another file."""
+        return any(getattr(request.message, "fid", NOFID) == fid for request in self._pending.values())
 
     # --- the operations, named as in section 5 of the manual ---
 
