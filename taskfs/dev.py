@@ -99,7 +99,10 @@ class TaskDevice(Device):
         """The hosts that were met."""
         from taskfs.hosts import Hosts
 
-        return Hosts(self.journal)
+        hosts = Hosts(self.journal)
+        if self._boot is not None:
+            self._boot.atexit(hosts.unwanted)
+        return hosts
 
     @cached_property
     def journal(self) -> Journal:

@@ -194,7 +194,7 @@ class Host:
             self._directory = directory
         self._mounted = True
         mnt = cast("MntDevice", file.dev)
-        self._forget = [mnt.at_hangup(file, self._die), mnt.at_unmount(file, self._unmounted)]
+        self._forget = [mnt.at_hangup(file, self._die), mnt.at_unmount(file, self.leave_soon)]
 
     async def meet(self, proc: Proc) -> None:
         """Look whether it answers, and where its clone file is. Errors: `Enonexist` if it has none."""
@@ -388,7 +388,8 @@ class Host:
             else:
                 self._let_go()
 
-    def _unmounted(self) -> None:
+    def leave_soon(self) -> None:
+        """It is not mounted any more, or nothing will be: keep nothing of it that is not in use."""
         self._mounted = False
         if self._leaving is not None:
             self._let_go()
@@ -511,6 +512,11 @@ class Hosts:
     def met(self) -> list[Host]:
         """All hosts that were ever found."""
         return list(self._met.values())
+
+    def unwanted(self) -> None:
+        """No more will be reserved."""
+        for host in self.met():
+            host.leave_soon()
 
     def advance(self, n: int) -> None:
         """``n`` resources have been reserved."""

@@ -317,6 +317,23 @@ def test_a_request_in_the_background_tells_nobody(pair: Joined) -> None:
     assert names(pair) == ["/"] * 3
 
 
+def test_a_fid_of_which_more_was_asked_than_to_be_made_waits_for_the_answers() -> None:
+    """walk(5): a newfid that was refused is free; but the server may still think of what else was asked."""
+    client = Client()
+
+    def copy() -> msg.Twalk:
+        message = next(client.walk(0, []))
+        assert isinstance(message, msg.Twalk)
+        return message
+
+    first = copy()
+    walk, more = client.send(first), client.send(msg.Topen(0, first.newfid, OREAD))
+    client.feed(encode(msg.Rerror(walk, "no more fids")))
+    assert copy().newfid != first.newfid
+    client.feed(encode(msg.Rerror(more, "unknown fid")))
+    assert copy().newfid == first.newfid
+
+
 def test_there_are_65535_tags_and_no_more() -> None:
     """intro(5): NOTAG is for version messages."""
     client = Client()

@@ -14,6 +14,7 @@ from pathlib import Path
 import py9p
 import pytest
 
+from nsh.kern.mnt import MBEFORE, MREPL
 from nsh.p9.const import ORDWR, OREAD, OWRITE
 from taskfs import hosts
 from tests.taskfs import host
@@ -289,6 +290,58 @@ async def test_a_host_is_kept_for_the_next_session_as_long_as_it_is_mounted(
         before = one.sockets()
         await w.p.unmount(None, "/remote/one")
         await until(lambda: one.sockets() < before)
+
+
+@pytest.mark.parametrize("front", ["nothing", "a server"])
+async def test_a_host_behind_another_directory_of_a_union_is_looked_at(
+    front: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "PATIENCE", 1.5)
+    monkeypatch.setattr(hosts, "INTERVAL", 0.2)
+    for name in ("one", "two", "empty"):
+        os.mkdir(tmp_path / name)
+    async with remote(tmp_path) as one, remote(tmp_path) as two, world() as w:
+        for name, r in (("one", one), ("two", two)):
+            await host.mount(w.p, "", r.port, f"{tmp_path}/{name}")
+        await w.p.bind(f"{tmp_path}/two/remote", "/remote/u", MREPL)
+        before = "empty" if front == "nothing" else "one"  # whose clone file is in another directory
+        await w.p.bind(f"{tmp_path}/{before}", "/remote/u", MBEFORE)
+        s = await w.team(2, "exec sleep 100")
+        two.signal(signal.SIGSTOP)
+        assert (await w.cat(f"{s}/wait")).count("'lost'") == 2
+        assert await w.refusal("res 1", f"{s}/ctl") == "no host answers: u"
+        two.wake()
+        await until(lambda: not any(h.lost for h in w.device.hosts.met()))
+
+
+async def test_what_is_bound_over_a_host_that_is_kept_is_seen(tmp_path: Path) -> None:
+    for name in ("here", "there", "elsewhere"):
+        os.mkdir(tmp_path / name)
+    async with remote(tmp_path / "here") as here, remote(tmp_path / "there") as there, world() as w:
+        await host.mount(w.p, "h", here.port)
+        await host.mount(w.p, "", there.port, f"{tmp_path}/elsewhere")
+
+        async def where() -> str:
+            s = await w.team(2, "exec pwd")
+            shown = set((await w.cat(f"{s}/stdout")).split())
+            await w.echo("release", f"{s}/ctl")
+            await w.device.settled()
+            return os.path.basename(shown.pop())
+
+        assert [await where(), await where()] == ["here", "here"]
+        await w.p.bind(f"{tmp_path}/elsewhere/remote", "/remote/h/remote", MREPL)
+        assert [await where(), await where()] == ["there", "there"]
+
+
+async def test_sessions_meet_a_new_host_together(tmp_path: Path) -> None:
+    async with remote(tmp_path) as r, world() as w:
+        await host.mount(w.p, "h", r.port)
+        sessions = [await w.clone() for _ in range(20)]
+        await asyncio.gather(*(w.echo("res 1", f"{s}/ctl") for s in sessions))
+        assert len(w.device.hosts.met()) == 1
+        r.signal(signal.SIGKILL)
+        await until(lambda: any(h.dead for h in w.device.hosts.met()))
+        assert (await w.cat("/task/remote/status/log")).count("host h is dead") == 1
 
 
 async def test_what_a_client_started_ends_with_its_connection(tmp_path: os.PathLike[str]) -> None:
