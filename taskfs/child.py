@@ -74,6 +74,7 @@ class Child:
         self._told = False
         self._fed = False  # as far as it knows
         self._turn = asyncio.Lock()
+        self._opening = asyncio.Lock()
         self._covered: Chan | None = None
         self._pgrp: Pgrp | None = None
         self._hidden = False
@@ -162,11 +163,12 @@ class Child:
                 raise result
 
     async def _open_held(self) -> None:
-        missing = [name for name in HELD if name not in self._held]
-        if missing:
-            host = self._reached
-            opening: Maybe[None] = self._open_all(missing)
-            await host.ask(opening)
+        async with self._opening:  # who else holds it would be one more writer
+            missing = [name for name in HELD if name not in self._held]
+            if missing:
+                host = self._reached
+                opening: Maybe[None] = self._open_all(missing)
+                await host.ask(opening)
 
     async def _open_all(self, names: list[str]) -> None:
         opened: Sequence[Chan | OSError]

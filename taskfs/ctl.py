@@ -28,10 +28,13 @@ MAXNICE = 19
 
 
 class Options:
-    """What was set for the tasks of a session and for the way its files work."""
+    """What was set for the tasks of a session and for the way its files work.
+
+    ``said``: which of the `INHERITED` were set, here or by who has reserved the session.
+    """
 
     __slots__ = ("args", "dir", "env", "hosts", "inmode", "label", "nice", "ns", "onfail",
-                 "outmode", "peers", "timeout")  # fmt: skip
+                 "outmode", "peers", "said", "timeout")  # fmt: skip
 
     def __init__(self) -> None:
         self.dir = ""
@@ -41,31 +44,32 @@ class Options:
         self.inmode = "bcast"
         self.outmode = "child"
         self.label = "none"
-        self.peers = ""
+        self.peers = "off"
+        self.said: set[str] = set()
         self.hosts: list[str] = []
         self.args: list[str] = []
         self.env: dict[str, str] = {}
         self.ns = b""
 
+    def say(self, option: str, value: str | float) -> None:
+        """Set one of them."""
+        setattr(self, option, value)
+        if option in INHERITED:
+            self.said.add(option)
+
     def settings(self) -> list[str]:
-        """The control messages that make a child run its task as this says."""
-        made = []
-        if self.dir:
-            made.append(f"dir {quote(self.dir)}")
-        if self.nice:
-            made.append(f"nice {self.nice}")
-        if self.timeout:
-            made.append(f"timeout {self.timeout:f}")
-        if self.peers:
-            made.append(f"peers {self.peers}")
-        return made
+        """The control messages that make a child run its tasks as this says."""
+        said = [option for option in INHERITED if option in self.said]
+        return [f"{option} {quote(str(getattr(self, option)))}" for option in said]
 
     def follow(self, other: Options) -> None:
         """Have what the `settings` of ``other`` say."""
-        self.dir = other.dir or self.dir
-        self.nice = other.nice or self.nice
-        self.timeout = other.timeout or self.timeout
-        self.peers = other.peers or self.peers
+        for option in other.said:
+            self.say(option, getattr(other, option))
+
+
+INHERITED = ("dir", "nice", "timeout", "peers", "onfail", "inmode")
+"""What holds for the resources, too."""
 
 
 # --- splitting ---------------------------------------------------------------------------------
@@ -173,20 +177,20 @@ def _exec(session: Session, *argv: str) -> Maybe[None]:
 
 
 def _dir(session: Session, path: str) -> None:
-    session.options.dir = path
+    session.options.say("dir", path)
 
 
 def _nice(session: Session, n: str = "10") -> None:
     lower = _number(n)
     if lower > MAXNICE:
         raise ValueError(n)
-    session.options.nice = lower
+    session.options.say("nice", lower)
 
 
 def _timeout(session: Session, seconds: str) -> None:
     if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", seconds, re.ASCII):
         raise ValueError(seconds)
-    session.options.timeout = float(seconds)
+    session.options.say("timeout", float(seconds))
 
 
 def _choice(option: str, *allowed: str) -> Callable[[Session, str], None]:
@@ -195,7 +199,7 @@ def _choice(option: str, *allowed: str) -> Callable[[Session, str], None]:
     def choose(session: Session, word: str) -> None:
         if word not in allowed:
             raise ValueError(word)
-        setattr(session.options, option, word)
+        session.options.say(option, word)
 
     return choose
 
@@ -227,8 +231,8 @@ def _splice(session: Session, path: str) -> Maybe[None]:
     return session.splice(path)
 
 
-def _xsplice(session: Session, a: str, b: str) -> None:
-    session.xsplice(_number(a), _number(b))
+def _xsplice(session: Session, a: str, b: str) -> Maybe[None]:
+    return session.xsplice(_number(a), _number(b))
 
 
 def _fed(session: Session, word: str) -> None:

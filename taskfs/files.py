@@ -125,7 +125,10 @@ class Args(Setting):
 
 
 class Env(Setting):
-    """env: lines NAME=VALUE, for the environment of the tasks; NAME takes back what was set here."""
+    """env: lines NAME=VALUE, for the environment of the tasks; NAME takes back what was set here.
+
+    A line may come in pieces, as what a program writes does.
+    """
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, 0o222)
@@ -134,11 +137,16 @@ class Env(Setting):
         return sum(len(name) + len(value) + 2 for name, value in self.session.options.env.items())
 
     def write(self, c: Chan, data: bytes, offset: int) -> int:
-        lines = bytes(data).decode("utf-8", "surrogateescape").split("\n")
-        pairs = [line.partition("=") for line in lines if line]
-        if any(not name or "\0" in name + value for name, _, value in pairs):
-            raise P9Error("env: a line is NAME=VALUE, or NAME")
+        *lines, begun = ((c.dirpos or b"") + bytes(data)).split(b"\n")
+        pairs = [_pair(line) for line in (*lines, begun) if line]
         self.grow(len(data))
+        if begun and b"=" not in begun:
+            pairs.pop()  # until the line goes on, or the file is closed
+        self._set(pairs)
+        c.dirpos = begun
+        return len(data)
+
+    def _set(self, pairs: list[tuple[str, str, str]]) -> None:
         env = self.session.options.env
         for name, equals, value in pairs:
             if equals:
@@ -146,7 +154,18 @@ class Env(Setting):
             else:
                 env.pop(name, None)
         self.session.resize(self.name, self.size())
-        return len(data)
+
+    def close(self, c: Chan) -> None:
+        if c.dirpos and not self.session.gone:
+            self._set([_pair(c.dirpos)])
+        super().close(c)
+
+
+def _pair(line: bytes) -> tuple[str, str, str]:
+    name, equals, value = line.decode("utf-8", "surrogateescape").partition("=")
+    if not name or "\0" in name + value:
+        raise P9Error("env: a line is NAME=VALUE, or NAME")
+    return name, equals, value
 
 
 class Ns(Setting):

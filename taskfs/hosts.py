@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from nsh import errors
 from nsh.errors import P9Error
+from nsh.hostnames import fold
 from nsh.kern.chan import Chan, Maybe, must_wait, settle
 from nsh.kern.namec import Access, namec, quote
 from nsh.p9.const import ORDWR
@@ -597,7 +598,7 @@ def _selected(found: list[Host], names: list[str]) -> list[Host]:
     known = {host.name for host in found}
     unknown = [name for name in names if name.removeprefix("-") not in known and name not in known]
     if unknown:
-        raise P9Error(f"no such host under {REMOTE}: {' '.join(unknown)}")
+        raise P9Error(f"no such host under {REMOTE}: {fold(unknown)}")
     out = {name[1:] for name in names if name.startswith("-") and name not in known}
     only = {name for name in names if name in known}
     return [host for host in found if host.name not in out and (not only or host.name in only)]

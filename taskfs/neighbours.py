@@ -196,7 +196,7 @@ class Neighbours:
     async def _last_for(self) -> list[Child]:
         """Those who wait, and whom nobody will write to any more if nothing happens while they are all asked.
 
-        That is so of all of them if all rest, and of one if nothing is left of the others.
+        That is so of all of them if all rest, and of one if nothing is left of the others, if there were any.
         """
         if self._starting or self._others_write():
             return []
@@ -205,6 +205,8 @@ class Neighbours:
         awake = self._awake
         if self._others_write() or len(awake) > 1 or (awake and self._running - awake):
             return []
+        if awake and len(self._begun) == 1:
+            return []  # it is alone: whom it has heard was itself
         return [child for child in self._waiting() if not awake or child in awake]
 
     async def _look(self, child: Child) -> None:

@@ -465,7 +465,12 @@ class Session(Directory):
         return None
 
     async def splice(self, path: str) -> None:
-        """Copy the file ``path`` of the owner's name space into the standard input. Errors: of opening it."""
+        """Copy the file ``path`` of the owner's name space into the standard input.
+
+        Errors: of opening it; `Ewclosed` if all that could read it has ended.
+        """
+        if status.all_over(await settle(self.status())):
+            raise errors.Ewclosed()
         fd = await self.proc.open(path, OREAD)
         self.writer_came()
         self._spliced(self._splice(fd))
@@ -489,16 +494,19 @@ class Session(Directory):
                 self.proc.close(fd)
             self.writer_left(writer)
 
-    def xsplice(self, a: int, b: int) -> None:
+    async def xsplice(self, a: int, b: int) -> None:
         """Connect the output of child ``a`` to the input of child ``b``, until end of file.
 
-        Errors: `P9Error` if one of them is not there, or they are the same: that would never end.
+        Errors: `P9Error` if one of them is not there, or they are the same: that would never end; or if
+        ``b`` has ended.
         """
         team = self._team
         if team is None or max(a, b) >= len(team.children):
             raise P9Error(f"xsplice: no child {max(a, b)}")
         if a == b:
             raise P9Error(f"xsplice: child {a} would read what it writes")
+        if status.all_over(await team.children[b].status()):
+            raise P9Error(f"xsplice: child {b} has ended")
         team.neighbours.came(team.children[b])
         self._spliced(self._xsplice(team, team.children[a], team.children[b]))
 

@@ -48,6 +48,11 @@ def all_ended(lines: str) -> bool:
     return all(line.split(" ", 3)[2] != EXECUTE for line in each_line(lines))
 
 
+def all_over(lines: str) -> bool:
+    """Do these status lines tell of tasks that have all run?"""
+    return all(line.split(" ", 3)[2] in (DONE, LOST) for line in each_line(lines))
+
+
 def prefixed(lines: str, prefix: str) -> str:
     """Every line with ``prefix`` in front."""
     return "".join(f"{prefix}{line}\n" for line in each_line(lines))

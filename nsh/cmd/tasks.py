@@ -129,7 +129,7 @@ class Live:
         lines = self._table.lines()
         room = height - (len(lines) > height)
         drawn = [self._painted(cut(line, columns - 1)) for line in lines[:room]]
-        if more := len(lines) - room:
+        if (more := len(lines) - room) > 0:
             drawn.append(f"... {more} lines more")
         return "\x1b[H" + "\x1b[K\r\n".join(drawn) + "\x1b[K\x1b[J"
 

@@ -27,6 +27,7 @@ from nsh.dev import libc
 from nsh.dev.host import HostDevice, host_path
 from nsh.dev.hostfd import HostFdDevice
 from nsh.dev.patience import Place, in_background, patiently, settled
+from nsh.errors import P9Error
 from nsh.kern import noteg
 from nsh.kern.chan import Chan, settle
 from nsh.kern.env import Egrp
@@ -83,7 +84,10 @@ class Plan(NamedTuple):
 
 
 class Pump:
-    """Carries bytes between a Chan and the pipe that stands for it in a program; ``theirs`` is its end."""
+    """Carries bytes between a Chan and the pipe that stands for it in a program; ``theirs`` is its end.
+
+    ``refused``: why the Chan did not take what the program has written, which may not know that.
+    """
 
     def __init__(self, c: Chan) -> None:
         self._chan = c
@@ -94,6 +98,7 @@ class Pump:
         self._task: asyncio.Task[None] | None = None
         self._waiting: asyncio.Future[None] | None = None
         self._ended = False
+        self.refused = ""
 
     def drop(self) -> None:
         """There will be no program."""
@@ -123,8 +128,9 @@ class Pump:
     async def _carry(self) -> None:
         try:
             await (self._feed() if self._input else self._drain())
-        except OSError:
-            pass  # the program sees the end of its input, or gets SIGPIPE
+        except OSError as e:  # the program sees the end of its input, or gets SIGPIPE
+            if not self._input and not isinstance(e, errors.Ewclosed | BrokenPipeError):
+                self.refused = str(e)
         finally:
             os.close(self._ours)
 
@@ -181,7 +187,7 @@ async def run(p: Proc, path: str, argv: list[str], environ: Mapping[bytes, bytes
     """Run the host file ``path`` with the open files of ``p``, to its end.
 
     Returns '' for success, else the exit code or ``signal: NAME``. Errors: those of starting it
-    (`Enonexist`, `Eperm`, ...).
+    (`Enonexist`, `Eperm`, ...); `P9Error` "write error: WHY" if not all that it wrote was taken.
     """
     return await run_as(p, Start(path, argv, environ, host_directory(p)))
 
@@ -206,6 +212,9 @@ async def run_as(p: Proc, start: Start) -> str:
             pump.abort()
     for c, fd in plan.files:
         c.offset = os.lseek(fd, 0, os.SEEK_CUR)
+    for pump in plan.pumps:
+        if pump.refused:
+            raise P9Error(f"write error: {pump.refused}")
     return _status(code)
 
 

@@ -335,7 +335,7 @@ REFUSED = [
     ("-h host[1-4] true", "no such host under /remote: host4", "no such host under /remote: host4"),
     ("host[3-4] true", "no such host under /remote: host4", "no such host under /remote: host4"),
     ("host1 host4 true", "no such host under /remote: host4", "no such host under /remote: host4"),
-    ("host[7-8] true", "no such host under /remote: host7 host8", "no such host under /remote: host7 host8"),
+    ("host[7-8] true", "no such host under /remote: host[7-8]", "no such host under /remote: host[7-8]"),
     ("host1 -- host4 true", "host1: host4: exec failed: No such file or directory", "not started"),
     ("host1 ghost true", "host1: ghost: exec failed: No such file or directory", "not started"),
     ("-- host1", "usage", "usage"),

@@ -62,6 +62,7 @@ async def watched(tmp_path: Path, some: list[Host], run: Window, watch: Window) 
     await run.shows(r"\[\.{32}\]  0:0\d  64 running: host\[1-8\]$")
     await watch.shows(r"0 +running +64 +\S+ +sh +host\[1-8\] +0-63$")
     await watch.shows(r"host\[1-8\] +up +64$")
+    assert not any("more" in line for line in watch.lines)
 
     for n in (3, 6):
         await some[n - 1].kill()

@@ -48,6 +48,12 @@ async def test_echo_tells_why_it_cannot_write() -> None:
     assert (out, err) == ("", "echo: write error: No space left on device\n")
 
 
+async def test_that_not_all_was_taken_of_what_a_program_wrote_is_told() -> None:
+    out, err, status = await rc("expr 3 >/prog/$pid/ctl")
+    assert out == "" and status
+    assert err == 'nsh: expr: write error: unknown control message "3"\n'
+
+
 async def test_echo_joins_its_arguments() -> None:
     s = await session()
     assert await s.out("echo") == "\n"

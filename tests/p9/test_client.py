@@ -322,7 +322,7 @@ def test_a_fid_of_which_more_was_asked_than_to_be_made_waits_for_the_answers() -
     client = Client()
 
     def copy() -> msg.Twalk:
-        message = next(client.walk(0, []))
+        message = next(client.walk(100, []))
         assert isinstance(message, msg.Twalk)
         return message
 

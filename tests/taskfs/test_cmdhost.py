@@ -269,11 +269,11 @@ async def test_one_whose_processes_all_wait_is_asked_until_it_answers(
     server = await Rogue.start()
     server.held = lambda m: isinstance(m, Tstat) and server.count(Tstat) < 3
     far = hosts.Host("far", "", Journal())
-    far._directory = await namec(server.p, "/mnt/a", Access.BIND)
+    far._file = await namec(server.p, "/mnt/a", Access.BIND)
     far.simple = True
     assert await far.check()
     assert server.count(Tstat) == 3
-    far._directory = None
+    far._file = None
     await server.stop()
 
 

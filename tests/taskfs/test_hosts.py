@@ -314,6 +314,31 @@ async def test_a_host_behind_another_directory_of_a_union_is_looked_at(
         await until(lambda: not any(h.lost for h in w.device.hosts.met()))
 
 
+async def test_what_is_connected_before_exec_has_an_end_on_hosts(tmp_path: Path) -> None:
+    async with remote(tmp_path) as r, world() as w:
+        await host.mount(w.p, "h", r.port)
+        s = await w.team(2, "xsplice 0 1", "exec wc -l")
+        await w.p.writefile(f"{s}/0/stdin", b"1\n2\n3\n")
+        assert await w.cat(f"{s}/stdout") == "3\n1\n"
+
+
+async def test_settings_hold_for_the_whole_tree(tmp_path: Path) -> None:
+    async with remote(tmp_path) as one, remote(tmp_path) as two, world() as w:
+        await host.mount(w.p, "one", one.port)
+        await host.mount(w.p, "two", two.port)
+        s = await w.team(2, "onfail stop", "inmode lines")
+        for rank in range(2):
+            await w.echo("res 2", f"{s}/{rank}/ctl")
+        await w.echo("exec wc -l", f"{s}/ctl")
+        await w.p.writefile(f"{s}/stdin", b"line\n" * 100)
+        counts = (await w.cat(f"{s}/stdout")).split()
+        assert len(counts) == 4 and sum(map(int, counts)) == 100
+        await w.cat(f"{s}/wait")
+        await w.echo(f"exec sh -c 'mkdir {tmp_path}/first && exit 3; exec sleep 100'", f"{s}/ctl")
+        waits = await w.cat(f"{s}/wait")
+        assert (waits.count("'exit: 3'"), waits.count("'signal: 15'")) == (1, 3)
+
+
 async def test_what_is_bound_over_a_host_that_is_kept_is_seen(tmp_path: Path) -> None:
     for name in ("here", "there", "elsewhere"):
         os.mkdir(tmp_path / name)

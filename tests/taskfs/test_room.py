@@ -59,6 +59,14 @@ async def test_a_ring_of_many() -> None:
         assert await w.cat(f"{s}/stdout") == "".join(f"{r}: from {(r - 1) % 16}\n" for r in range(16))
 
 
+async def test_a_ring_of_one() -> None:
+    async with world() as w:
+        task = "echo a >../0/stdin; read x; sleep 0.3; echo b >../0/stdin; read y; echo $x $y; cat"
+        s = await w.team(1, "peers on", f"exec sh -c {quote(task)}")
+        assert await w.cat(f"{s}/stdout") == "a b\n"
+        assert (await w.cat(f"{s}/wait")).endswith("''\n")
+
+
 async def test_a_ring_over_three_hosts(tmp_path: Path) -> None:
     async with three_hosts(tmp_path) as (w, _):
         s = await w.team(7, "peers on", RING)

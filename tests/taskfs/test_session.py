@@ -126,10 +126,45 @@ async def test_a_setting_of_a_resource_stays_until_its_session_has_another() -> 
     async with world() as w:
         s = await w.team(2)
         await w.echo("dir /usr\nnice 3", f"{s}/1/ctl")
-        for setting, shown in (("nice 0", f"{os.getcwd()}\n0\n/usr\n3\n"), ("dir /\nnice 5", "/\n5\n" * 2)):
+        cwd = os.getcwd()
+        for setting, shown in (("timeout 9", f"{cwd}\n0\n/usr\n3\n"), ("dir /\nnice 0", "/\n0\n" * 2)):
             await w.echo(f"{setting}\nexec sh -c 'pwd; nice'", f"{s}/ctl")
             assert await w.cat(f"{s}/stdout") == shown
             assert await w.cat(f"{s}/wait")
+
+
+async def test_a_limit_of_time_is_lifted_for_resources_too() -> None:
+    async with world() as w:
+        s = await w.team(2, "timeout 0.1", "exec sleep 100")
+        assert (await w.cat(f"{s}/wait")).count("'timeout'") == 2
+        await w.echo("timeout 0\nexec sleep 0.3", f"{s}/ctl")
+        assert (await w.cat(f"{s}/wait")).count("''") == 2
+
+
+async def test_input_is_not_connected_to_what_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("text\n")
+    async with world() as w:
+        leaf, s = await w.clone(), await w.team(2)
+        for session in (leaf, s):
+            await w.echo("exec true", f"{session}/ctl")
+            assert await w.cat(f"{session}/wait")
+            assert await w.refusal(f"splice {tmp_path}/text", f"{session}/ctl") == "write on closed pipe"
+        assert await w.refusal("xsplice 0 1", f"{s}/ctl") == "xsplice: child 1 has ended"
+        await w.echo("exec cat", f"{leaf}/ctl")
+        await w.echo(f"splice {tmp_path}/text", f"{leaf}/ctl")
+        assert await w.cat(f"{leaf}/stdout") == "text\n"
+
+
+async def test_a_line_of_env_may_come_in_pieces() -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("OLD=old", f"{s}/env")
+        fd = await w.p.open(f"{s}/env", OWRITE)
+        for piece in (b"LONG", b"=a", b"b\nTWO=2\nO", b"LD"):
+            await w.p.write(fd, piece)
+        w.p.close(fd)
+        await w.echo("exec sh -c 'echo $LONG $TWO $OLD.'", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "ab 2 .\n"
 
 
 async def test_args_that_are_taken_away_are_gone_for_resources_too() -> None:
@@ -392,7 +427,7 @@ async def test_hosts_that_are_not_there_are_missed_where_there_are_none_at_all()
     async with world() as w:
         s = await w.clone()
         why = await w.refusal("hosts host[1-2]\nres 1", f"{s}/ctl")
-        assert why == "no such host under /remote: host1 host2"
+        assert why == "no such host under /remote: host[1-2]"
         assert await w.ls(s) == SESSION_FILES
 
 
