@@ -63,7 +63,7 @@ class Bottom:
 
     What is written must end with a newline where the line is shown, or the line would overwrite it.
     ``width``: of that line, 0 if there is no place for it: where error is no terminal, or where output is a
-    pipe, whose reader may write to the terminal, too.
+    pipe, whose reader may write to the terminal, too; and in the background, where others write below.
     """
 
     def __init__(self, p: Proc) -> None:
@@ -75,11 +75,15 @@ class Bottom:
 
     @property
     def width(self) -> int:
-        return size(self._terminal)[0] - 1 if self._terminal is not None else 0
+        if self._terminal is None or not self._p.noteg.front:
+            return 0
+        return size(self._terminal)[0] - 1
 
     async def write(self, fd: int, data: bytes) -> None:
         """Write to 1 or 2. Errors: of the write."""
         async with self._lock:
+            if not self._p.noteg.front:
+                self._line = b""
             if not self._line or fd not in self._shared:
                 await self._p.write(fd, data)
                 return
@@ -96,7 +100,7 @@ class Bottom:
         """Have ``text`` as the line; none if it is empty."""
         async with self._lock:
             line = cut(text, self.width).encode("utf-8", "replace")
-            if line != self._line:
+            if line != self._line and self._p.noteg.front:
                 self._line = line
                 await self._p.write(2, _RESET + line)
 

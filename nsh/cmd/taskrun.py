@@ -11,7 +11,8 @@ import functools
 import itertools
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from nsh.cmd import progress
 from nsh.cmd.arg import Options
@@ -24,6 +25,8 @@ from nsh.hostnames import expand, fold
 from nsh.kern.ctlmsg import requote
 from nsh.kern.proc import Proc
 from nsh.p9.const import ORDWR, OWRITE
+
+T = TypeVar("T")
 
 GRACE = 4.0
 """Seconds that tasks may take to end when they are killed; taskfs gives two to those that do not want to."""
@@ -123,7 +126,7 @@ class Run:
         if "b" in self._options:
             self._kept = {fd: Outputs(tasks) for fd in (1, 2)}
         if self._bottom.width and "q" not in self._options:
-            self._showing.append(asyncio.create_task(self._draw()))
+            self._showing.append(self._begin(self._draw()))
         try:
             await self._reserve(hosts)
             self._doing = "starting"
@@ -172,7 +175,7 @@ class Run:
     async def _exec(self, command: list[str]) -> bool:
         """Start the tasks; True if any has started. Errors: P9Error, when taskfs refuses."""
         stdin = await self._p.open(f"{self._session.directory}/stdin", OWRITE)
-        self._beside.append(asyncio.create_task(self._feed(stdin)))
+        self._beside.append(self._begin(self._feed(stdin)))
         try:
             await self._control(["exec", *command])
         except P9Error as e:
@@ -212,16 +215,16 @@ class Run:
         """Let everything flow that comes from the tasks."""
         for fd, colour in ((1, OWN), (2, RED)):
             self._labels[fd] = Labels(self._places.name, colour if coloured(self._p, fd) else None)
-        self._waiting = asyncio.create_task(self._ends())
+        self._waiting = self._begin(self._ends())
         self._pending = {self._waiting}
         for fd, name in ((1, "stdout"), (2, "stderr")):
             take = functools.partial(self._take, fd)
             flow = Flow(self._p, take, self._labelled or self._bottom.width > 0)
             self._flows.append(flow)
             file = f"{self._session.directory}/{name}"
-            self._pending.add(asyncio.create_task(flow.run(file, self._say, self._tasks)))
+            self._pending.add(self._begin(flow.run(file, self._say, self._tasks)))
         if self._showing:
-            self._showing.append(asyncio.create_task(self._watch()))
+            self._showing.append(self._begin(self._watch()))
 
     async def _ends(self) -> list[Ending]:
         """How the tasks have ended, once they have. Errors: P9Error when the session has been released."""
@@ -265,6 +268,14 @@ class Run:
                 text = f"{progress.clock(seconds)}  {self._doing}"
             await self._bottom.show(text)
             await asyncio.sleep(INTERVAL)
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Do something beside the rest; like that it rests while the command is stopped."""
+
+        async def gated() -> T:
+            return await self._p.noteg.gated(work)
+
+        return asyncio.create_task(gated())
 
     async def _hide(self) -> None:
         """Show no more how it stands."""

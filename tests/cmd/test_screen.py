@@ -129,6 +129,24 @@ async def test_no_line_is_shown_where_it_would_be_in_the_way(tmp_path: Path) -> 
         assert not any(run.everything)
 
 
+async def test_what_is_stopped_shows_nothing_until_it_goes_on(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    async with window((80, 20), tmp_path) as run:
+        await run.shows("ready>")
+        run.command(f"on -n 2 sh -c 'echo start; test %r = 1 || cat {tmp_path}/go; echo e%r'")
+        await run.shows(r"\[\.#\] .* 1 running: 0")
+        run.type("\x1a")
+        await run.shows(r"\[1\]\+ stopped")
+        release(tmp_path)
+        run.command("sleep 0.5; echo he^re")
+        await run.shows("^here")
+        assert not any(line.endswith(": e0") for line in run.lines)
+        run.command("fg")
+        await run.shows("0: e0$")
+        run.command("exit")
+        assert await run.end() == 0
+
+
 async def test_the_terminal_is_as_before_when_tasks_has_been_left(tmp_path: Path) -> None:
     async with window((80, 20), tmp_path) as run:
         await run.shows("ready>")
