@@ -265,7 +265,7 @@ class Guard:
             if starting is None:
                 watcher.lost()
             elif not starting.done():
-                starting.set_exception(OSError(errno.ESRCH, ""))
+                starting.set_exception(OSError(errno.EAGAIN, ""))
         self._leave()
 
 

@@ -95,13 +95,13 @@ class Task:
 class Keeper:
     """The tasks of the nsh at the other end of ``socket``; the mark of each is ``marks`` and its number.
 
-    ``twin``: the process of the other keeper, if that is our child.
+    ``twin``: the process of the other keeper, if that is our child, and nothing else.
     """
 
-    def __init__(self, socket: _socket.socket, marks: int, twin: int) -> None:
+    def __init__(self, socket: _socket.socket, marks: int, twin: set[int]) -> None:
         self._socket = socket
         self._me = os.getpid()
-        self._twin = {twin} - {0}
+        self._twin = twin
         self._tasks: dict[int, Task] = {}
         self._started: dict[int, Task] = {}  # by the process that was started, while that runs
         self._adopted: dict[int, int] = {}  # the serial number of the task of each process that was adopted
@@ -531,8 +531,11 @@ def main(files: int, marks: int, twins: int) -> None:
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    twin = os.fork()
-    if not twin:
+    twin = set[int]()
+    with contextlib.suppress(OSError):  # where there can be no more processes one must do
+        twin.add(os.fork())
+    if 0 in twin:
+        twin.clear()
         os.setpgid(0, 0)
         os.dup2(TWIN, 0)
         marks = twins
