@@ -114,7 +114,7 @@ class Guard:
         """
         fds = [*standard, *job.files.values()]
         try:
-            helper = min(self._have_helpers(), key=lambda helper: helper.starting)
+            helper = self._choose()
             fds += map(os.dup, job.spaces)
             packed = _packed(job)
             if len(packed) > _SHORT:
@@ -136,6 +136,13 @@ class Guard:
             raise
         finally:
             self._starting.pop(number, None)
+
+    def _choose(self) -> Helper:
+        """The helper that has least to do. Errors: OSError."""
+        while True:
+            helper = min(self._have_helpers(), key=lambda helper: helper.starting)
+            if helper.starting or helper.lives():
+                return helper
 
     def directory(self) -> str:
         """A directory of the host that nobody else may enter; it is there as long as the helper.
@@ -362,6 +369,18 @@ class Helper:
         self.ask(("start", number, len(fds), job), fds)
         if self.starting == 1:
             self.flush()  # it has nothing else to do, and others can come while it is at it
+
+    def lives(self) -> bool:
+        """Is it there? It may have died, and the loop has not seen that yet."""
+        try:
+            there = self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            there = b""
+        if not there:
+            self._readable()
+        return bool(there)
 
     def ask(self, request: tuple[str | float | bytes, ...], fds: Sequence[int] = ()) -> None:
         """Ask for something, with descriptors, which are closed here then.

@@ -163,10 +163,11 @@ async def test_a_helper_that_is_killed_loses_its_tasks_and_is_replaced() -> None
         fd = await w.p.open(f"{s}/stdout")
         pid = int((await w.p.read(fd)).split()[0])
         w.p.close(fd)
-        for helper in helpers(w):
+        victims = helpers(w)
+        for helper in victims:
             os.kill(helper, signal.SIGKILL)
         assert (await w.cat(f"{s}/wait")).endswith("'lost'\n")
-        await until(lambda: not running(pid))
+        await until(lambda: not any(map(running, [pid, *victims])))
         await w.echo("exec echo again", f"{s}/ctl")
         assert await w.cat(f"{s}/stdout") == "again\n"
 

@@ -139,10 +139,11 @@ async def test_a_helper_that_is_killed_takes_its_tasks_along_and_is_replaced() -
         s = await w.team(2, "exec sh -c 'echo $$; exec sleep 1000'")
         fds = [await w.p.open(f"{s}/{rank}/stdout") for rank in range(2)]
         pids = [int(await w.p.read(fd)) for fd in fds]
-        for pid in helpers(w):
+        victims = helpers(w)
+        for pid in victims:
             os.kill(pid, signal.SIGKILL)
         assert (await w.cat(f"{s}/wait")).count("'lost'") == 2
-        await until(lambda: not any(map(running, pids)))
+        await until(lambda: not any(map(running, [*pids, *victims])))
         await w.echo("exec echo again", f"{s}/ctl")
         assert await w.cat(f"{s}/stdout") == "again\nagain\n"
         for fd in fds:
