@@ -536,7 +536,7 @@ def test_bash_stops_and_resumes_a_script_with_its_programs(start: Start, tmp_pat
     terminal.see("on")
     terminal.key(STOP)
     terminal.see(r"\[1\]\+  Stopped .*")
-    assert state(int((tmp_path / "pid").read_text())) == "T"
+    terminal.until(lambda: state(int((tmp_path / "pid").read_text())) == "T")  # bash tells when nsh has
     terminal.fg()
     terminal.key(INTERRUPT)
     assert gone(int((tmp_path / "pid").read_text()))
