@@ -374,9 +374,7 @@ class Host:
     def _enter(self) -> None:
         """Something of the host is in use: from now on it is looked at from time to time."""
         self._users += 1
-        if self._leaving is not None:
-            self._leaving.cancel()
-            self._leaving = None
+        self._stay()
         if self._watcher is None:
             self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
@@ -397,9 +395,7 @@ class Host:
 
     def _let_go(self) -> None:
         """Keep nothing of the host."""
-        if self._leaving is not None:
-            self._leaving.cancel()
-            self._leaving = None
+        self._stay()
         self._directory = self._file = None
         self._forget_all()
         if self._operator is not None:
@@ -408,6 +404,12 @@ class Host:
         if self._watcher is not None:
             self._watcher.cancel()
             self._watcher = None
+
+    def _stay(self) -> None:
+        """Do not let go of it later."""
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
 
     def _forget_all(self) -> None:
         for forget in self._forget:

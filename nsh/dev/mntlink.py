@@ -17,8 +17,8 @@ import gc
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from nsh import errors
@@ -107,17 +107,21 @@ class Link:
                 raise P9Error("EOF receiving fversion reply") from None
             raise P9Error("unexpected reply type in fversion") from None
 
-    async def run(self, op: Op[T], message: Tmsg | None = None) -> T:
-        """Do an operation of the client: send its messages, from ``message`` on, and give it the replies."""
+    async def run(self, op: Op[T], call: Call | None = None) -> T:
+        """Do an operation of the client: send its messages, and give it the replies.
+
+        ``call``: its first message, if that was sent.
+        """
         try:
-            message = message or next(op)
+            message = next(op) if call is None else call.message
             while True:
                 try:
-                    reply = await self._rpc(message)
+                    reply = await (self._rpc(message) if call is None else self._reply(call))
                 except BaseException as e:
                     message = op.throw(e)
                 else:
                     message = op.send(reply)
+                call = None
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
@@ -129,17 +133,13 @@ class Link:
 
     async def finish(self, begun: Begun[T]) -> T:
         """As `run`, for an operation that was begun."""
-        op, call = begun
-        try:
-            try:
-                reply = await self._reply(call)
-            except BaseException as e:
-                message = op.throw(e)
-            else:
-                message = op.send(reply)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        return await self.run(op, message)
+        return await self.run(begun.op, begun.call)
+
+    def give_up(self, begun: Iterable[Begun[Any]]) -> None:
+        """Nobody waits for these any more."""
+        for one in begun:
+            self.abandon(one.call)
+        self.push()
 
     async def _rpc(self, message: Tmsg) -> Rmsg:
         """One request and its reply. Errors: `Emountrpc` when the reply was lost, `Ehungup` later."""

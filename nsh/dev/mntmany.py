@@ -35,8 +35,10 @@ async def walk_all(c: Chan, path: Path, ways: Sequence[Sequence[str]]) -> list[C
         for made, walk in begun:
             found.append(await _walked(made, walk))
     except BaseException:
-        for made, walk in begun[len(found) + 1 :]:
-            _give_up(made, walk)
+        left = begun[len(found) + 1 :]
+        c.aux.link.give_up(walk for _, walk in left)  # which clunks what they make
+        for made, _ in left:
+            made.aux.gone()
         raise
     return found
 
@@ -69,13 +71,6 @@ async def _walked(made: Chan, walk: Walk) -> Chan | P9Error:
     return made
 
 
-def _give_up(made: Chan, walk: Walk) -> None:
-    fid: Fid = made.aux
-    fid.link.abandon(walk.call)  # which clunks what it makes
-    fid.link.push()
-    fid.gone()
-
-
 async def open_all(files: Sequence[tuple[Chan, int]]) -> list[Chan | P9Error]:
     """Open each of these with its mode; what is returned is the same Chans, or why they cannot be opened.
 
@@ -91,9 +86,7 @@ async def open_all(files: Sequence[tuple[Chan, int]]) -> list[Chan | P9Error]:
             except P9Error as e:
                 found.append(e.with_traceback(None))
     except BaseException:
-        for (c, _), opening in zip(files[len(found) + 1 :], begun[len(found) + 1 :], strict=True):
-            c.aux.link.abandon(opening.call)
-            c.aux.link.push()
+        files[0][0].aux.link.give_up(begun[len(found) + 1 :])
         raise
     return found
 
@@ -129,9 +122,7 @@ async def clone(c: Chan, mode: int, data: bytes, count: int) -> tuple[Chan, int 
         wrote = await _surely(link, writing, lambda: client.write(fid.number, data, 0))
         read = await _surely(link, reading, lambda: client.read(fid.number, count, 0))
     except BaseException:
-        for one in (opening, writing, reading):
-            link.abandon(one.call)
-        link.push()
+        link.give_up((opening, writing, reading))
         raise
     return _device(made).opened(made, opened, mode), wrote, read
 
