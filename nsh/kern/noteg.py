@@ -33,6 +33,10 @@ starting: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nul
 SIGNALS = {INTERRUPT: signal.SIGINT, QUIT: signal.SIGQUIT}
 
 
+_EXITING = 0x4
+"""The flag PF_EXITING of proc_pid_stat(5)."""
+
+
 class Terminal(Protocol):
     """What the note group in front needs of the terminal; see `nsh.rc.tty`."""
 
@@ -47,6 +51,9 @@ class Terminal(Protocol):
 
     def keys(self) -> set[int]:
         """The signals of keys that the programs have got, and of which nobody was told yet."""
+
+    def unheard(self) -> contextlib.AbstractContextManager[None]:
+        """What the programs are sent meanwhile is no key, and nobody is told of it."""
 
     def typed(self, number: int) -> None:
         """A key was typed that sends this signal, the programs have got it, and it is for all of us."""
@@ -124,7 +131,8 @@ class Noteg:
         """
         targets = [pid] if pid else list(self.programs)
         if self.pgid and len(targets) == len(self.programs):
-            with contextlib.suppress(ProcessLookupError):
+            unheard = self.terminal.unheard() if self.terminal is not None else contextlib.nullcontext()
+            with contextlib.suppress(ProcessLookupError), unheard:
                 os.killpg(self.pgid, number)
             targets = [one for one in targets if _group_of(one) != self.pgid]
         for one in targets:
@@ -163,7 +171,7 @@ class Noteg:
         Not if other things run beside them that it should interrupt. What came too late for the programs is
         seen to when we learn that they have ended.
         """
-        if not self._alone and number in SIGNALS.values():
+        if not self.programs or (not self._alone and number in SIGNALS.values()):
             return False
         if not any(map(_runs, self.programs)):
             self._late.add(number)
@@ -258,8 +266,10 @@ def _cancelling() -> bool:
 
 
 def _runs(pid: int) -> bool:
-    """Has a program not ended yet? It has not been waited for, in any case."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    """Does a program take signals still? One that has begun to end does not, before anybody can wait for it."""
+    with open(f"/proc/{pid}/stat") as stat:
+        flags = int(stat.read().rpartition(")")[2].split()[6])
+    return not flags & _EXITING
 
 
 def _group_of(pid: int) -> int:

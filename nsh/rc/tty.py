@@ -53,7 +53,7 @@ class Terminal:
         self.typed = keys.ended
         self._fd = fd
         self._aside, self._among = Sentry(keys.instead), Sentry(keys.too)
-        self._pgid = os.getpgrp()
+        self._pgid = self._front = os.getpgrp()
         self._before = before
         self.modes = termios.tcgetattr(fd)
         self._ours = asyncio.Event()
@@ -94,6 +94,7 @@ class Terminal:
     def give(self, pgid: int) -> None:
         """Let a process group of programs have it."""
         self._ours.clear()
+        self._front = pgid
         self._among.join(pgid)
         self._put_in_front(pgid)
 
@@ -118,6 +119,16 @@ class Terminal:
         finally:
             if ours:
                 self._put_in_front(self._pgid)
+
+    @contextlib.contextmanager
+    def unheard(self) -> Iterator[None]:
+        """What the programs are sent meanwhile is no key, and nobody is told of it."""
+        self._among.leave()
+        try:
+            yield
+        finally:
+            if not self._ours.is_set():
+                self._among.join(self._front)
 
     async def ours(self) -> None:
         """Wait until we have it."""

@@ -126,3 +126,16 @@ async def test_rfnoteg_is_a_group_of_its_own() -> None:
     assert p.fork().noteg is p.noteg
     child = p.fork(RFNOTEG)
     assert child.noteg is not p.noteg and not child.noteg.front
+
+
+async def test_a_key_is_for_the_programs_alone_as_long_as_one_of_them_takes_it() -> None:
+    noteg = Noteg(control=True)
+    assert not noteg.heard(signal.SIGTSTP)
+    pid = os.posix_spawn("/bin/cat", ["cat", "/dev/zero"], {}, file_actions=[(os.POSIX_SPAWN_CLOSE, 1)])
+    noteg.add(pid, None)
+    assert noteg.heard(signal.SIGTSTP)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert noteg.heard(signal.SIGTSTP)  # it has ended, and nobody knows yet
+    os.waitpid(pid, 0)
+    noteg.remove(pid, 1)
+    assert not noteg.heard(signal.SIGTSTP)
