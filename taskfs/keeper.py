@@ -71,6 +71,9 @@ _RESET = (*_IGNORED, signal.SIGPIPE, signal.SIGXFSZ)
 """Signals about which this program, or Python, does what a task must not inherit."""
 
 
+_SIGSET = 128
+"""The bytes of a sigset_t."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -101,6 +104,7 @@ class Keeper:
     def __init__(self, socket: _socket.socket, marks: int, twin: set[int]) -> None:
         self._socket = socket
         self._me = os.getpid()
+        self._list = children_file(self._me)
         self._twin = twin
         self._tasks: dict[int, Task] = {}
         self._started: dict[int, Task] = {}  # by the process that was started, while that runs
@@ -127,7 +131,7 @@ class Keeper:
         while not over or self._twin or self._adopted or self._started.keys() - self._beyond:
             events = poll.poll(self._patience())
             if any(fd == died for fd, _ in events):
-                os.read(died, 512)
+                os.read(died, _MESSAGE)
             if any(fd == talk for fd, _ in events) and not self._hear():
                 over = True
                 poll.unregister(talk)
@@ -328,7 +332,8 @@ class Keeper:
     def _look(self) -> None:
         """See what is left of the tasks that have ended, and go on with those that are to end."""
         self._changed = False
-        strangers = children(self._me) - self._started.keys() - self._beyond - self._twin
+        everybody = told(self._list) if self._list is not None else children_by_search(self._me)
+        strangers = everybody - self._started.keys() - self._beyond - self._twin
         self._adopted = {pid: self._adopted.get(pid) or self._marked(pid) for pid in strangers}
         left: dict[int, list[int]] = {}
         for pid, serial in self._adopted.items():
@@ -430,7 +435,7 @@ def _posix_spawn(job: Job, files: Sequence[tuple[int, int]]) -> int:
     stand(job.directory)
     onto = [(os.POSIX_SPAWN_DUP2, source, number) for source, number in files]
     return os.posix_spawn(
-        job.program(), job.argv, job.environ, file_actions=onto, setpgroup=0, setsigdef=_RESET
+        job.program(), job.argv, job.environ, file_actions=onto, setpgroup=0, setsigmask=(), setsigdef=_RESET
     )
 
 
@@ -463,6 +468,7 @@ def _become(job: Job, files: Sequence[tuple[int, int]], spaces: Sequence[int], t
         os.nice(job.nice)
         for ignored in _RESET:
             signal.signal(ignored, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for source, number in files:
             os.dup2(source, number)
         _go(job.directory)
@@ -483,14 +489,11 @@ def find(program: bytes, search: bytes, _directory: bytes) -> bytes:
     """
     if b"/" in program:
         return program
-    error = errno.ENOENT
-    for directory in search.split(b":"):
-        path = os.path.join(directory, program)
+    paths = [directory + b"/" + program if directory else program for directory in search.split(b":")]
+    for path in paths:
         if os.access(path, os.X_OK, effective_ids=True) and not os.path.isdir(path):
             return path
-        if os.path.isfile(path):
-            error = errno.EACCES
-    raise OSError(error, "")
+    raise OSError(errno.EACCES if any(map(os.path.isfile, paths)) else errno.ENOENT, "")
 
 
 @contextlib.contextmanager
@@ -504,13 +507,20 @@ def _above(top: int, fds: Sequence[int]) -> Iterator[list[int]]:
             os.close(fd)
 
 
-def children(pid: int) -> set[int]:
-    """The children of a process that has one thread."""
+def children_file(pid: int) -> int | None:
+    """The file that tells the children of a process which has one thread; None if the kernel has no such."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb", 0) as file:
-            return set(map(int, file.read().split()))
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return children_by_search(pid)
+        return os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY)
+    except FileNotFoundError:  # without CONFIG_PROC_CHILDREN
+        return None
+
+
+def told(file: int) -> set[int]:
+    """The children that it tells of, now."""
+    text = b""
+    while more := os.pread(file, _MESSAGE, len(text)):
+        text += more
+    return set(map(int, text.split()))
 
 
 def children_by_search(pid: int) -> set[int]:
@@ -524,6 +534,13 @@ def _parent(pid: str) -> int:
             return int(file.read().rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+def deaths() -> int:
+    """A descriptor that is readable when a child has died: signalfd(2), since to be called takes longer."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
+    mask = (1 << signal.SIGCHLD - 1).to_bytes(_SIGSET, sys.byteorder)
+    return int(_libc.signalfd(-1, mask, os.O_NONBLOCK | os.O_CLOEXEC))
 
 
 def main(files: int, marks: int, twins: int) -> None:
@@ -541,12 +558,7 @@ def main(files: int, marks: int, twins: int) -> None:
         marks = twins
     os.close(TWIN)
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    died, dying = os.pipe()
-    for fd in (died, dying):
-        os.set_blocking(fd, False)
-    signal.set_wakeup_fd(dying, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    Keeper(_socket.socket(fileno=0), marks, twin).run(died)
+    Keeper(_socket.socket(fileno=0), marks, twin).run(deaths())
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from taskfs import keeper
+from taskfs.rest import children
 from tests.fuse.mounts import mounted, ninepfuse, server
 from tests.taskfs.test_hosts import running
 from tests.taskfs.world import World, until, world
@@ -157,7 +158,7 @@ async def test_of_two_helpers_the_other_one_goes_on(which: int) -> None:
         fds = [await w.p.open(f"{s}/{rank}/stdout") for rank in range(8)]
         pids = [int(await w.p.read(fd)) for fd in fds]
         victim = helpers(w)[which]
-        lost = keeper.children(victim) & set(pids)
+        lost = children(victim) & set(pids)
         assert lost and lost < set(pids)
         os.kill(victim, signal.SIGKILL)
         await until(lambda: not any(map(running, lost)))
@@ -261,14 +262,17 @@ async def test_the_helper_goes_when_it_is_not_wanted_and_nothing_runs() -> None:
 
 
 def test_what_the_kernel_lists_as_children_are_those_who_say_so() -> None:
+    file = keeper.children_file(os.getpid())
+    assert file is not None
     started = [subprocess.Popen(["sleep", "1000"]) for _ in range(3)]
     try:
-        assert keeper.children(os.getpid()) == keeper.children_by_search(os.getpid())
-        assert keeper.children(os.getpid()) >= {process.pid for process in started}
+        assert keeper.told(file) == keeper.children_by_search(os.getpid())
+        assert keeper.told(file) >= {process.pid for process in started}
     finally:
         for process in started:
             process.kill()
             process.wait()
+        os.close(file)
 
 
 async def test_commands_that_are_longer_than_messages_start_like_others() -> None:
