@@ -8,8 +8,8 @@ How children are made to look like one session is `gather`'s business.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, must_wait, settle
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from nsh.kern.proc import Proc
     from taskfs.hosts import Host
     from taskfs.session import Session
+
+Opened: TypeAlias = tuple[Sequence[Chan | OSError], Sequence[int | OSError]]
 
 HELD = {"stdin": OWRITE, "stdout": OREAD, "stderr": OREAD, "wait": OREAD}
 """The files of a child that are held open from exec to release, besides its ctl."""
@@ -148,19 +150,47 @@ class Child:
         """Start a task, with all held open that it needs. Errors: as of `hold`."""
         await self.equip(order.files)
         place = await self.host.introduce(order.session, self, order.size)
+        if await self._open_and_exec(order, words, place):
+            return
         await self._open_held()
+        message = self._message(order, words, place)
+        todo: list[Callable[[], Awaitable[None]]] = [self._only_hold, lambda: self.command(message)]
+        for result in await each(todo, lambda do: do()):
+            if isinstance(result, OSError):
+                raise result
+
+    def _message(self, order: Order, words: list[str], place: list[str]) -> str:
+        """What its ctl is told to start a task."""
         if not place:  # it does not know it, and finds no sign that it would replace
             here = self.rank, order.size, self.host.name
             words = [literal(substitute(word, *here)) for word in words]
         fed = [] if order.fed == self._fed else [f"fed {'on' if order.fed else 'off'}"]
         self._fed = order.fed
-        message = "\n".join([*order.settings, *fed, *place, "exec " + " ".join(map(quote, words))])
         if not self.host.lost:
             self._last = ""  # it would tell of what has ended, should the host be lost from now on
-        todo: list[Callable[[], Awaitable[None]]] = [self._only_hold, lambda: self.command(message)]
-        for result in await each(todo, lambda do: do()):
-            if isinstance(result, OSError):
-                raise result
+        return "\n".join([*order.settings, *fed, *place, "exec " + " ".join(map(quote, words))])
+
+    async def _open_and_exec(self, order: Order, words: list[str], place: list[str]) -> bool:
+        """Open what is held open and start the task, in one round trip. False: not of this host, not now."""
+        async with self._opening:
+            if not (self._walked.keys() >= HELD.keys() and self.directory.aux.link.orderly):
+                return False
+            from nsh.dev.mntmany import open_and_write
+
+            host = self._reached
+            message = self._message(order, words, place).encode("utf-8", "surrogateescape")
+            files = [(self._walked.pop(name), mode) for name, mode in HELD.items()]
+            writes = [(files[0][0], b""), (self._file("ctl"), message)]
+            doing: Maybe[Opened] = open_and_write(files, writes)
+            opened, wrote = await host.ask(doing)
+            self._keep(HELD, opened)
+            self._told = not isinstance(wrote[0], OSError)
+        failed = [result for result in (*opened, *wrote) if isinstance(result, OSError)]
+        if failed and not isinstance(wrote[1], OSError):
+            await self.command("kill")
+        for why in failed:
+            raise why
+        return True
 
     async def _open_held(self) -> None:
         async with self._opening:  # who else holds it would be one more writer
@@ -178,10 +208,13 @@ class Child:
             opened = await open_all([(self._walked.pop(name), HELD[name]) for name in names])
         else:
             opened = await each(names, lambda name: self._open(name, HELD[name]))
-        self._held.update((name, c) for name, c in zip(names, opened, strict=True) if isinstance(c, Chan))
+        self._keep(names, opened)
         for result in opened:
             if isinstance(result, OSError):
                 raise result
+
+    def _keep(self, names: Iterable[str], opened: Sequence[Chan | OSError]) -> None:
+        self._held.update((name, c) for name, c in zip(names, opened, strict=True) if isinstance(c, Chan))
 
     async def _only_hold(self) -> None:
         """Say, once, that our stdin is held open and nothing is written yet: see files.Writer."""
@@ -324,13 +357,20 @@ class Child:
         self.unbind()
         self.host.leave(self)
         try:
-            done = ctl.dev.write(ctl, b"release", 0)
+            done = self._tell_now(ctl, b"release")
         except OSError:
             done = 0
         if must_wait(done):
             return self._release_later(ctl, done)
         self._close(ctl)
         return None
+
+    def _tell_now(self, ctl: Chan, word: bytes) -> Maybe[int]:
+        if not ctl.dev.remote:
+            return ctl.dev.write(ctl, word, 0)
+        from nsh.dev.mntmany import write_now
+
+        return write_now(ctl, word)
 
     async def _release_later(self, ctl: Chan, done: Any) -> None:
         try:

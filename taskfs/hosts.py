@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from nsh import errors
 from nsh.errors import P9Error
@@ -22,9 +22,11 @@ from nsh.p9.stat import Dir
 from taskfs.child import HELD, Child
 from taskfs.many import Lost, each, looked_at
 from taskfs.near import NearChild
+from taskfs.numbers import Numbers
 
 if TYPE_CHECKING:
     from nsh.dev.mnt import MntDevice
+    from nsh.dev.mntmany import Walked
     from nsh.kern.proc import Proc
     from taskfs.back import Operator
     from taskfs.journal import Journal
@@ -47,6 +49,17 @@ NUMBER = 32
 """Bytes in which the number of a session fits."""
 LINGER = 10.0
 """Seconds that the way to a host is kept for the next session, if it stays mounted."""
+
+
+class Cloned(NamedTuple):
+    """A session's ctl; what became of a message to it, and of asking it for its number; and what was found in
+    the session which was expected to be it.
+    """
+
+    ctl: Chan
+    told: int | OSError
+    number: bytes | OSError
+    found: list[Chan | P9Error]
 
 
 class Host:
@@ -73,6 +86,7 @@ class Host:
         self._directory: Chan | None = None  # in which that is, if it is simply a server's
         self._forget: list[Callable[[], None]] = []
         self._mounted = False
+        self._numbers = Numbers()
         self._leaving: asyncio.TimerHandle | None = None
 
     async def clone(self, session: Session) -> Child:
@@ -84,7 +98,7 @@ class Host:
         self._enter()
         making = asyncio.ensure_future(self._make(session))
         try:
-            return await self._ask(_outcome(making), PATIENCE)
+            return await self._result(making, PATIENCE)
         except BaseException:
             # it goes on: the session may exist already, and whoever made it must give it back
             session.background(self._unmake(making, session))
@@ -101,14 +115,15 @@ class Host:
 
     async def _make(self, session: Session) -> Child:
         self._listen(session.proc)
-        ctl, told, number = await self._open_clone(session)
+        expected = self._numbers.expect()
+        ctl, told, number, found = await self._open_clone(session, expected)
         try:
             # a host that does not know the word is none that could come round to itself, as far as it tells
             if isinstance(told, OSError) and not isinstance(told, errors.Ebadctl):
                 raise told
             if isinstance(number, OSError):
                 raise number
-            child = await self._child(session, number.decode("ascii", "replace"), ctl)
+            child = await self._child(session, number.decode("ascii", "replace"), ctl, expected, found)
         except BaseException:
             session.background(_give_up(ctl))
             raise
@@ -122,19 +137,33 @@ class Host:
         if not self.simple and (self._operator is None or self._operator.listening is False):
             self._operator = Operator(proc, self.base)
 
-    async def _open_clone(self, session: Session) -> tuple[Chan, int | OSError, bytes | OSError]:
-        """A session's ctl; what became of telling it which hosts have reserved it, and of asking its number.
+    async def _open_clone(self, session: Session, expected: int) -> Cloned:
+        """Clone a session, and tell it which hosts have reserved it; ``expected``: its number, perhaps.
 
         Errors: those of the host.
         """
         below = " ".join(["below", *session.above, session.device.identity]).encode()
         file = await self._find(session.proc)
-        if self._plain(session.proc) is not None:
-            from nsh.dev.mntmany import clone
-
-            return await clone(file, ORDWR, below, NUMBER)
+        above = self._plain(session.proc)
+        if above is not None:
+            return await self._clone_at_once(above, file, below, expected)
         c = await namec(session.proc, f"{self.base}/clone", Access.OPEN, ORDWR)
-        return c, await _result(c.dev.write(c, below, 0)), await _result(c.dev.read(c, NUMBER, 0))
+        told, number = await _answer(c.dev.write(c, below, 0)), await _answer(c.dev.read(c, NUMBER, 0))
+        return Cloned(c, told, number, [])
+
+    async def _clone_at_once(self, above: Chan, file: Chan, below: bytes, expected: int) -> Cloned:
+        """The same in one round trip, and walk there in it if its number can be foreseen."""
+        from nsh.dev.mntmany import begin_clone, end_clone, end_walks, give_up_walks
+
+        foreseen = self._numbers.trusted and file.aux.link.orderly
+        cloning = begin_clone(file, ORDWR, below, NUMBER)
+        walks = _begin_walks(above, file, str(expected)) if foreseen else []
+        try:
+            ctl, told, number = await end_clone(cloning)
+        except BaseException:
+            give_up_walks(walks)
+            raise
+        return Cloned(ctl, told, number, await end_walks(walks))
 
     def _plain(self, proc: Proc) -> Chan | None:
         """Its directory, if that and the clone file are a server's, and ``proc`` sees nothing else there."""
@@ -149,11 +178,17 @@ class Host:
     def _below_its_name(self) -> bool:
         return self.base != f"{REMOTE}/{self.name}"
 
-    async def _child(self, session: Session, number: str, ctl: Chan) -> Child:
-        """The resource that was made. Errors: those of the host."""
+    async def _child(
+        self, session: Session, number: str, ctl: Chan, expected: int, found: list[Chan | P9Error]
+    ) -> Child:
+        """The resource that was made. ``found``: what is in the session of the number that was expected.
+
+        Errors: those of the host.
+        """
         if not number.isdigit():
             raise P9Error(f"clone gave {number!r}, which is no session")
-        directory, walked = await self._walk(session.proc, number)
+        self._numbers.learn(int(number), expected)
+        directory, walked = await self._walk(session.proc, number, found if int(number) == expected else [])
         if "stdin" not in walked and await self._has(session.proc, f"{self.base}/{number}/data"):
             from taskfs import cmdhost
 
@@ -231,15 +266,21 @@ class Host:
             return False
         return True
 
-    async def _walk(self, proc: Proc, number: str) -> tuple[Chan, dict[str, Chan]]:
-        """The directory of a session, and, if it is a server's, those of its files that exec will open."""
-        above, file = self._plain(proc), self._file
-        if above is None or file is None or file.path.parent is None:
-            return await namec(proc, f"{self.base}/{number}", Access.BIND), {}
-        from nsh.dev.mntmany import walk_all
+    async def _walk(
+        self, proc: Proc, number: str, found: list[Chan | P9Error]
+    ) -> tuple[Chan, dict[str, Chan]]:
+        """The directory of a session, and, if it is a server's, those of its files that exec will open.
 
-        ways = [(number,), *((number, name) for name in HELD)]
-        directory, *files = await walk_all(above, file.path.parent, ways)
+        ``found``: all these, if they were walked to.
+        """
+        above, file = self._plain(proc), self._file
+        if above is None or file is None:
+            return await namec(proc, f"{self.base}/{number}", Access.BIND), {}
+        if not found or isinstance(found[0], OSError):
+            from nsh.dev.mntmany import end_walks
+
+            found = await end_walks(_begin_walks(above, file, number))
+        directory, *files = found
         if isinstance(directory, OSError):
             raise directory
         return directory, {name: c for name, c in zip(HELD, files, strict=True) if isinstance(c, Chan)}
@@ -260,19 +301,28 @@ class Host:
         """As `ask`; a host that cannot be looked at yet has so many seconds for it, if it is not 0."""
         task = asyncio.ensure_future(result)
         task.add_done_callback(looked_at)
+        try:
+            return await self._result(task, patience)
+        finally:
+            # a request that is cut short may wait for a host that never answers: nobody waits with it
+            if not task.done():
+                task.cancel()
+            del task  # its error knows this frame: each would keep the other, and all that is known here
+
+    async def _result(self, task: asyncio.Future[T], patience: float) -> T:
+        """The same of a task, which goes on when nobody waits for it any more."""
         await self._until_done(task, patience)
         try:
-            value: T = task.result()
-            return value
+            return task.result()
         except (errors.Emountrpc, errors.Ehungup) as e:
             if self._users and not await self.check():
                 raise Lost(str(e)) from None
             raise  # it was an answer: a session is gone there, but not the host
         finally:
-            del task  # its error knows this frame: each would keep the other, and all that is known here
+            del task
 
     async def _until_done(self, task: asyncio.Future[Any], patience: float) -> None:
-        """Wait for ``task``; it is cancelled when it is not waited for any more. Errors: `Lost`."""
+        """Wait for ``task``. Errors: `Lost`."""
         loop = asyncio.get_running_loop()
         asking: asyncio.Future[None] = loop.create_future()  # ends when the host is lost, too
 
@@ -291,9 +341,6 @@ class Host:
             self._asking.discard(asking)
             if timer is not None:
                 timer.cancel()
-            # a request that is cut short may wait for a host that never answers: nobody waits with it
-            if not task.done():
-                task.cancel()
 
     def _late(self) -> None:
         """A request takes long. Of a host that can be looked at that proves nothing: `_watch` finds out, and
@@ -429,6 +476,7 @@ class Host:
     def leave(self, child: Child) -> None:
         """The child is given back."""
         self.children.discard(child)
+        self._numbers.free(child.number)
         self._leave()
 
     async def _watch(self) -> None:
@@ -455,13 +503,15 @@ class Here(Host):
         return await settle(result)
 
 
-async def _outcome(task: asyncio.Future[T]) -> T:
-    """What comes of ``task``, which goes on when this is cancelled."""
-    await asyncio.wait((task,))
-    return task.result()
+def _begin_walks(above: Chan, file: Chan, number: str) -> list[Walked]:
+    """Walk to a session and the files that exec will open; ``above``: where it is, and the clone ``file``."""
+    from nsh.dev.mntmany import begin_walks
+
+    assert file.path.parent is not None
+    return begin_walks(above, file.path.parent, [(number,), *((number, name) for name in HELD)])
 
 
-async def _result(asked: Maybe[T]) -> T | OSError:
+async def _answer(asked: Maybe[T]) -> T | OSError:
     try:
         return await settle(asked)
     except OSError as e:

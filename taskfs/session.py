@@ -428,12 +428,10 @@ class Session(Directory):
             self._team = None
 
     def _give_back(self, children: list[Child]) -> None:
-        """Release children: some of this host at once, the others, if there are any, in the background."""
-        left = [child for child in children[:ATONCE] if not child.here] + children[ATONCE:]
+        """Release children: some at once, the others, if there are any, in the background."""
         for child in children[:ATONCE]:
-            if child.here:
-                child.release(self.proc)
-        if left:
+            self.background(child.release(self.proc))
+        if left := children[ATONCE:]:
             self.background(each(left, lambda child: settle(child.release(self.proc))))
 
     def signal(self, number: signal.Signals) -> Maybe[None]:

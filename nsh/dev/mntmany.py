@@ -8,8 +8,9 @@ be refused, and is then asked again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias, TypeVar, cast
 
 from nsh import errors
 from nsh.dev.mnt import MntDevice
@@ -22,28 +23,38 @@ from nsh.p9.stat import Qid
 
 T = TypeVar("T")
 Walk: TypeAlias = Begun[tuple[int | None, list[Qid]]]
+Walked: TypeAlias = tuple[Chan, Walk]
 
 
-async def walk_all(c: Chan, path: Path, ways: Sequence[Sequence[str]]) -> list[Chan | P9Error]:
-    """The files at the end of ``ways`` from the directory ``c``, or why they are not to be had.
+def begin_walks(c: Chan, path: Path, ways: Sequence[Sequence[str]]) -> list[Walked]:
+    """Walk from the directory ``c`` to the end of each of ``ways``; `end_walks` tells what is there.
 
     ``path``: the name by which ``c`` was reached; the Chan of a mount point has another. Errors: `Ehungup`.
     """
-    begun = [_begin_walk(c, path, names) for names in ways]
+    return [_begin_walk(c, path, names) for names in ways]
+
+
+async def end_walks(begun: Sequence[Walked]) -> list[Chan | P9Error]:
+    """The files that were walked to, or why they are not to be had. Errors: `Ehungup`."""
     found: list[Chan | P9Error] = []
     try:
         for made, walk in begun:
             found.append(await _walked(made, walk))
     except BaseException:
-        left = begun[len(found) + 1 :]
-        c.aux.link.give_up(walk for _, walk in left)  # which clunks what they make
-        for made, _ in left:
-            made.aux.gone()
+        give_up_walks(begun[len(found) + 1 :])
         raise
     return found
 
 
-def _begin_walk(c: Chan, path: Path, names: Sequence[str]) -> tuple[Chan, Walk]:
+def give_up_walks(begun: Sequence[Walked]) -> None:
+    """Nobody wants to know what is there."""
+    for made, walk in begun:
+        fid: Fid = made.aux
+        fid.link.give_up((walk,))  # which clunks what it makes
+        fid.gone()
+
+
+def _begin_walk(c: Chan, path: Path, names: Sequence[str]) -> Walked:
     fid: Fid = c.aux
     link = fid.link
     walk = link.begin(link.client.walk(fid.number, names))
@@ -76,19 +87,49 @@ async def open_all(files: Sequence[tuple[Chan, int]]) -> list[Chan | P9Error]:
 
     Errors: `Ehungup`.
     """
-    begun = [_begin_open(c, mode) for c, mode in files]
-    found: list[Chan | P9Error] = []
+    opened, _ = await open_and_write(files, ())
+    return opened
+
+
+async def open_and_write(
+    files: Sequence[tuple[Chan, int]], writes: Sequence[tuple[Chan, bytes]]
+) -> tuple[list[Chan | P9Error], list[int | P9Error]]:
+    """`open_all`; and then write to files of the same server, which are these or are open.
+
+    Returns also how many bytes each write has taken, or why it was refused. Errors: `Ehungup`.
+    """
+    opening = [_begin_open(c, mode) for c, mode in files]
+    writing = [_begin_write(c, data) for c, data in writes]
+    link: Link = files[0][0].aux.link
     try:
-        for (c, mode), opening in zip(files, begun, strict=True):
-            fid: Fid = c.aux
-            try:
-                found.append(_device(c).opened(c, await fid.link.finish(opening), mode))
-            except P9Error as e:
-                found.append(e.with_traceback(None))
+        opened = [await _opened(c, mode, one) for (c, mode), one in zip(files, opening, strict=True)]
+        early = {c for c, _ in files}
+        wrote: list[int | P9Error] = []
+        for (c, data), one in zip(writes, writing, strict=True):
+            again = partial(link.client.write, c.aux.number, data, 0) if c in early else None
+            taken: int | P9Error = await _surely(link, one, again)
+            wrote.append(taken)
     except BaseException:
-        files[0][0].aux.link.give_up(begun[len(found) + 1 :])
+        link.give_up((*opening, *writing))
         raise
-    return found
+    return opened, wrote
+
+
+async def _opened(c: Chan, mode: int, opening: Begun[tuple[Qid, int]]) -> Chan | P9Error:
+    try:
+        return _device(c).opened(c, await c.aux.link.finish(opening), mode)
+    except P9Error as e:
+        return e.with_traceback(None)
+
+
+def write_now(c: Chan, data: bytes) -> Awaitable[int]:
+    """Write to an open file; it has been asked for when this returns, not when that is waited for."""
+    return cast("Awaitable[int]", c.aux.link.finish(_begin_write(c, data)))
+
+
+def _begin_write(c: Chan, data: bytes) -> Begun[int]:
+    fid: Fid = c.aux
+    return fid.link.begin(fid.link.client.write(fid.number, data, 0))
 
 
 def _begin_open(c: Chan, mode: int) -> Begun[tuple[Qid, int]]:
@@ -101,38 +142,58 @@ def _device(c: Chan) -> MntDevice:
     return c.dev
 
 
-async def clone(c: Chan, mode: int, data: bytes, count: int) -> tuple[Chan, int | P9Error, bytes | P9Error]:
-    """Open the file ``c`` once more, write ``data``, and read at most ``count`` bytes from its start.
+class Cloning(NamedTuple):
+    """A file that is being opened once more, written to and read from; see `begin_clone`."""
 
-    Returns the open file, and what came of the write and of the read. Errors: those of the open.
-    """
+    made: Chan
+    mode: int
+    data: bytes
+    most: int
+    walk: Walk
+    opening: Begun[tuple[Qid, int]]
+    writing: Begun[int]
+    reading: Begun[bytes]
+
+
+def begin_clone(c: Chan, mode: int, data: bytes, count: int) -> Cloning:
+    """Open the file ``c`` once more, write ``data``, and read at most ``count`` bytes from its start."""
     made, walk = _begin_walk(c, c.path, ())
     fid: Fid = made.aux
+    opening, writing = _begin_open(made, mode), _begin_write(made, data)
+    reading = fid.link.begin(fid.link.client.read(fid.number, count, 0))
+    return Cloning(made, mode, data, count, walk, opening, writing, reading)
+
+
+async def end_clone(begun: Cloning) -> tuple[Chan, int | P9Error, bytes | P9Error]:
+    """The open file, and what came of the write and of the read. Errors: those of the open."""
+    made = begun.made
+    fid: Fid = made.aux
     link, client = fid.link, fid.link.client
-    opening = _begin_open(made, mode)
-    writing = link.begin(client.write(fid.number, data, 0))
-    reading = link.begin(client.read(fid.number, count, 0))
     try:
-        walked = await _walked(made, walk)
+        walked = await _walked(made, begun.walk)
         if isinstance(walked, P9Error):
             raise walked
-        opened = await _surely(link, opening, lambda: client.open(fid.number, mode))
+        opened = await _surely(link, begun.opening, partial(client.open, fid.number, begun.mode))
         if isinstance(opened, P9Error):
             raise opened
-        wrote = await _surely(link, writing, lambda: client.write(fid.number, data, 0))
-        read = await _surely(link, reading, lambda: client.read(fid.number, count, 0))
+        wrote = await _surely(link, begun.writing, partial(client.write, fid.number, begun.data, 0))
+        read = await _surely(link, begun.reading, partial(client.read, fid.number, begun.most, 0))
     except BaseException:
-        link.give_up((opening, writing, reading))
+        link.give_up((begun.opening, begun.writing, begun.reading))
         raise
-    return _device(made).opened(made, opened, mode), wrote, read
+    return _device(made).opened(made, opened, begun.mode), wrote, read
 
 
-async def _surely(link: Link, begun: Begun[T], again: Callable[[], Op[T]]) -> T | P9Error:
-    """What comes of an operation; if it was refused it may have come before its time, and is done again."""
+async def _surely(link: Link, begun: Begun[T], again: Callable[[], Op[T]] | None) -> T | P9Error:
+    """What comes of an operation; if it was refused, and may have come before its time, it is done again."""
     try:
-        return await link.finish(begun)
-    except P9Error:
-        pass
+        result = await link.finish(begun)
+        link.orderly = True
+        return result
+    except P9Error as e:
+        if again is None:
+            return e.with_traceback(None)
+        link.orderly = False
     try:
         return await link.run(again())
     except P9Error as e:

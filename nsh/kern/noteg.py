@@ -131,7 +131,8 @@ class Noteg:
         """
         targets = [pid] if pid else list(self.programs)
         if self.pgid and len(targets) == len(self.programs):
-            unheard = self.terminal.unheard() if self.terminal is not None else contextlib.nullcontext()
+            terminal = self.terminal
+            unheard = contextlib.nullcontext() if terminal is None else terminal.unheard()
             with contextlib.suppress(ProcessLookupError), unheard:
                 os.killpg(self.pgid, number)
             targets = [one for one in targets if _group_of(one) != self.pgid]
@@ -266,7 +267,7 @@ def _cancelling() -> bool:
 
 
 def _runs(pid: int) -> bool:
-    """Does a program take signals still? One that has begun to end does not, before anybody can wait for it."""
+    """Does a program take signals still? One that has begun to end does not, even if none can wait for it."""
     with open(f"/proc/{pid}/stat") as stat:
         flags = int(stat.read().rpartition(")")[2].split()[6])
     return not flags & _EXITING

@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from nsh.dev.mntmany import clone, open_all, walk_all
+from nsh.dev.mntmany import begin_clone, begin_walks, end_clone, end_walks, open_all, open_and_write
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, settle
 from nsh.kern.mnt import MREPL
@@ -42,7 +42,7 @@ async def test_several_files_are_walked_to_and_opened() -> None:
     top = await found(p, "/mnt/h")
     named = (await found(p, "/mnt/h/d")).path.parent
     assert named is not None
-    d, f, none, half = await walk_all(top, named, [("d",), ("d", "f"), ("x",), ("d", "x")])
+    d, f, none, half = await end_walks(begin_walks(top, named, [("d",), ("d", "f"), ("x",), ("d", "x")]))
     assert isinstance(d, Chan) and isinstance(f, Chan) and str(f.path) == "/mnt/h/d/f"
     assert f.qid == (await p.stat("/mnt/h/d/f")).qid
     assert isinstance(none, P9Error) and isinstance(half, P9Error)
@@ -60,20 +60,37 @@ async def test_a_file_is_opened_again_written_and_read() -> None:
     host = await Host.start(await world("f"))
     p = await mounted(host)
     file = await found(p, "/mnt/h/f")
-    c, wrote, read = await clone(file, ORDWR, b"new", 10)
+    c, wrote, read = await end_clone(begin_clone(file, ORDWR, b"new", 10))
     assert (wrote, read) == (3, b"new")
     assert await settle(c.dev.write(c, b"er", 3)) == 2
     c.close()
     assert await content(host.p, "/mnt/f") == "newer"
     await host.p.remove("/mnt/f")
     with pytest.raises(P9Error):
-        await clone(file, ORDWR, b"x", 10)
+        await end_clone(begin_clone(file, ORDWR, b"x", 10))
     del c, file
     assert await settled(host) == 1
     await stop(p, host)
 
 
-@pytest.mark.parametrize("work", ["walk", "open", "clone"])
+async def test_files_are_opened_and_written_to_at_once() -> None:
+    host = await Host.start(await world("d/", "d/f", "d/g", "h"))
+    p = await mounted(host)
+    top = await found(p, "/mnt/h")
+    h = await namec(p, "/mnt/h/h", Access.OPEN, OWRITE)
+    f, g = await end_walks(begin_walks(top, top.path, [("d", "f"), ("d", "g")]))
+    assert isinstance(f, Chan) and isinstance(g, Chan)
+    opened, wrote = await open_and_write([(f, OWRITE), (g, OREAD)], [(f, b"1"), (h, b"22"), (g, b"333")])
+    assert opened == [f, g] and wrote[:2] == [1, 2] and isinstance(wrote[2], P9Error)
+    for c in (f, g, h):
+        c.close()
+    assert await content(host.p, "/mnt/d/f") == "1" and await content(host.p, "/mnt/h") == "22"
+    del c, f, g, h, opened, wrote, top
+    assert await settled(host) == 1
+    await stop(p, host)
+
+
+@pytest.mark.parametrize("work", ["walk", "open", "write", "clone"])
 async def test_what_is_cancelled_at_any_moment_leaves_no_fid(work: str) -> None:
     host = await Host.start(await world("d/", "d/f"))
     p = await mounted(host)
@@ -81,11 +98,14 @@ async def test_what_is_cancelled_at_any_moment_leaves_no_fid(work: str) -> None:
     async def do() -> None:
         top = await found(p, "/mnt/h/d")
         if work == "clone":
-            await clone(await found(p, "/mnt/h/d/f"), ORDWR, b"text", 10)
+            await end_clone(begin_clone(await found(p, "/mnt/h/d/f"), ORDWR, b"text", 10))
         else:
-            files = await walk_all(top, top.path, [("f",), ("x",), ("f",)])
+            files = await end_walks(begin_walks(top, top.path, [("f",), ("x",), ("f",)]))
             if work == "open":
                 await open_all([(c, OREAD) for c in files if isinstance(c, Chan)])
+            elif work == "write":
+                both = [c for c in files if isinstance(c, Chan)]
+                await open_and_write([(c, OWRITE) for c in both], [(c, b"text") for c in both])
 
     for turns in range(24):
         doing = asyncio.create_task(do())
@@ -123,7 +143,7 @@ async def test_a_server_may_do_it_in_another_order() -> None:
     await p.mount(fd, "/mnt/a", MREPL)
     p.close(fd)
     file = await found(p, "/mnt/a/clone")
-    c, wrote, read = await clone(file, ORDWR, b"below", 32)
+    c, wrote, read = await end_clone(begin_clone(file, ORDWR, b"below", 32))
     assert (wrote, read) == (5, b"7")
     assert asked[-7:] == ["Twalk", "Topen", "Twrite", "Tread", "Topen", "Twrite", "Tread"]
     c.close()

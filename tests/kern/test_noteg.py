@@ -128,7 +128,7 @@ async def test_rfnoteg_is_a_group_of_its_own() -> None:
     assert child.noteg is not p.noteg and not child.noteg.front
 
 
-async def test_a_key_is_for_the_programs_alone_as_long_as_one_of_them_takes_it() -> None:
+def test_a_key_is_for_the_programs_alone_as_long_as_one_of_them_takes_it() -> None:
     noteg = Noteg(control=True)
     assert not noteg.heard(signal.SIGTSTP)
     pid = os.posix_spawn("/bin/cat", ["cat", "/dev/zero"], {}, file_actions=[(os.POSIX_SPAWN_CLOSE, 1)])

@@ -222,6 +222,26 @@ async def test_a_host_that_is_killed_is_lost_and_the_others_go_on(tmp_path: os.P
         assert "host2" not in await w.cat(f"{t}/stdout")
 
 
+async def test_a_session_of_somebody_else_is_never_taken_for_ours(tmp_path: os.PathLike[str]) -> None:
+    """The number of the next one is foreseen, and walked to before it is known."""
+    async with three_hosts(tmp_path) as (w, _):
+        others: list[int] = []
+        for turn in range(12):
+            s = await w.team(5, "exec echo %r")
+            assert await w.cat(f"{s}/stdout") == "0\n1\n2\n3\n4\n"
+            for line in (await w.cat(f"/task/remote/status/{s.rpartition('/')[2]}/hosts")).splitlines():
+                rank, name, number = line.split()
+                there = await w.cat(f"/remote/{name}/remote/{number}/status")
+                assert there == await w.cat(f"{s}/{rank}/status") and " Done " in there
+            if turn % 3 == 1:
+                others.append(await w.p.open("/remote/host2/remote/clone", ORDWR))
+            if turn % 4 == 3:
+                w.p.close(others.pop())
+            await w.echo("release", f"{s}/ctl")
+        for fd in others:
+            w.p.close(fd)
+
+
 async def test_a_host_that_hangs_is_lost_until_it_answers(
     tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

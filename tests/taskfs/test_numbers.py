@@ -1,0 +1,60 @@
+"""Numbers: what is expected of a host whose sessions are ours alone, and of one that others use as well."""
+
+from __future__ import annotations
+
+import heapq
+import random
+
+from taskfs.numbers import Numbers
+
+
+class Given:
+    """The numbers as a host gives them: always the lowest."""
+
+    def __init__(self) -> None:
+        self.free = list(range(1000))
+
+    def take(self) -> int:
+        return heapq.heappop(self.free)
+
+    def back(self, number: int) -> None:
+        heapq.heappush(self.free, number)
+
+
+def ask(host: Given, numbers: Numbers) -> tuple[int, bool]:
+    """A session more: its number, and was that one expected?"""
+    expected, number = numbers.expect(), host.take()
+    numbers.learn(number, expected)
+    return number, number == expected
+
+
+def test_who_is_alone_knows_every_number() -> None:
+    host, numbers, chance = Given(), Numbers(), random.Random(1)
+    mine: list[int] = []
+    for _ in range(500):
+        if mine and chance.random() < 0.45:
+            number = mine.pop(chance.randrange(len(mine)))
+            host.back(number)
+            numbers.free(number)
+        else:
+            number, known = ask(host, numbers)
+            assert known and numbers.trusted
+            mine.append(number)
+
+
+def test_several_that_are_asked_for_at_once_come_in_that_order() -> None:
+    host, numbers = Given(), Numbers()
+    expected = [numbers.expect() for _ in range(5)]
+    assert expected == [host.take() for _ in range(5)]
+
+
+def test_a_stranger_is_noticed_and_when_he_rests_the_next_number_is_known_again() -> None:
+    host, numbers = Given(), Numbers()
+    ask(host, numbers)
+    host.take()
+    assert not ask(host, numbers)[1] and not numbers.trusted
+    number, known = ask(host, numbers)
+    assert known and numbers.trusted
+    host.back(number)
+    numbers.free(number)
+    assert ask(host, numbers) == (number, True)
