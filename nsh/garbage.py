@@ -10,8 +10,8 @@ from __future__ import annotations
 import gc
 
 MORE = 100_000
-"""How many objects more than the last time are worth a look: as many as two thousand tasks have. One look at so
-many takes a tenth of a second."""
+"""How many objects more than the last time are worth a look: two thousand tasks have so many. To look at them
+takes a tenth of a second."""
 
 
 def look_seldom() -> None:
