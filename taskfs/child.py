@@ -173,7 +173,7 @@ class Child:
     async def _open_and_exec(self, order: Order, words: list[str], place: list[str]) -> bool:
         """Open what is held open and start the task, in one round trip. False: not of this host, not now."""
         async with self._opening:
-            if not (self._walked.keys() >= HELD.keys() and self.directory.aux.link.orderly):
+            if not (self._walked.keys() >= HELD.keys() and self.host.orderly):
                 return False
             from nsh.dev.mntmany import open_and_write
 
@@ -185,11 +185,13 @@ class Child:
             opened, wrote = await host.ask(doing)
             self._keep(HELD, opened)
             self._told = not isinstance(wrote[0], OSError)
-        failed = [result for result in (*opened, *wrote) if isinstance(result, OSError)]
-        if failed and not isinstance(wrote[1], OSError):
+        if isinstance(wrote[1], OSError):
+            raise wrote[1]
+        try:
+            await self.hold()  # as far as that was refused
+        except OSError:
             await self.command("kill")
-        for why in failed:
-            raise why
+            raise
         return True
 
     async def _open_held(self) -> None:
@@ -363,6 +365,7 @@ class Child:
         if must_wait(done):
             return self._release_later(ctl, done)
         self._close(ctl)
+        self.host.ended(self)
         return None
 
     def _tell_now(self, ctl: Chan, word: bytes) -> Maybe[int]:
@@ -378,6 +381,7 @@ class Child:
             await done
         finally:
             self._close(ctl)
+            self.host.ended(self)
 
     def _close(self, ctl: Chan) -> None:
         ctl.close()

@@ -53,7 +53,7 @@ LINGER = 10.0
 
 class Cloned(NamedTuple):
     """A session's ctl; what became of a message to it, and of asking it for its number; and what was found in
-    the session which was expected to be it.
+    it, if that was foreseen.
     """
 
     ctl: Chan
@@ -65,7 +65,8 @@ class Cloned(NamedTuple):
 class Host:
     """A place where sessions can be cloned.
 
-    ``here``: in this process; ``lost``: it did not answer; ``dead``: it never will again.
+    ``here``: in this process; ``lost``: it did not answer; ``dead``: it never will again; ``orderly``: it
+    does in order what it is asked at once, None: that is not known.
     """
 
     here = False
@@ -87,6 +88,7 @@ class Host:
         self._forget: list[Callable[[], None]] = []
         self._mounted = False
         self._numbers = Numbers()
+        self.orderly: bool | None = None
         self._leaving: asyncio.TimerHandle | None = None
 
     async def clone(self, session: Session) -> Child:
@@ -155,7 +157,7 @@ class Host:
         """The same in one round trip, and walk there in it if its number can be foreseen."""
         from nsh.dev.mntmany import begin_clone, end_clone, end_walks, give_up_walks
 
-        foreseen = self._numbers.trusted and file.aux.link.orderly
+        foreseen = self.orderly is not False and self._numbers.sure(expected)
         cloning = begin_clone(file, ORDWR, below, NUMBER)
         walks = _begin_walks(above, file, str(expected)) if foreseen else []
         try:
@@ -163,7 +165,12 @@ class Host:
         except BaseException:
             give_up_walks(walks)
             raise
-        return Cloned(ctl, told, number, await end_walks(walks))
+        if not walks or number != str(expected).encode():
+            give_up_walks(walks)  # there is somebody else's session, or none
+            return Cloned(ctl, told, number, [])
+        found = await end_walks(walks)
+        self.orderly = isinstance(found[0], Chan)
+        return Cloned(ctl, told, number, found if self.orderly else [])
 
     def _plain(self, proc: Proc) -> Chan | None:
         """Its directory, if that and the clone file are a server's, and ``proc`` sees nothing else there."""
@@ -181,14 +188,14 @@ class Host:
     async def _child(
         self, session: Session, number: str, ctl: Chan, expected: int, found: list[Chan | P9Error]
     ) -> Child:
-        """The resource that was made. ``found``: what is in the session of the number that was expected.
+        """The resource that was made. ``found``: what is in it, if that is known.
 
         Errors: those of the host.
         """
         if not number.isdigit():
             raise P9Error(f"clone gave {number!r}, which is no session")
         self._numbers.learn(int(number), expected)
-        directory, walked = await self._walk(session.proc, number, found if int(number) == expected else [])
+        directory, walked = await self._walk(session.proc, number, found)
         if "stdin" not in walked and await self._has(session.proc, f"{self.base}/{number}/data"):
             from taskfs import cmdhost
 
@@ -276,7 +283,7 @@ class Host:
         above, file = self._plain(proc), self._file
         if above is None or file is None:
             return await namec(proc, f"{self.base}/{number}", Access.BIND), {}
-        if not found or isinstance(found[0], OSError):
+        if not found:
             from nsh.dev.mntmany import end_walks
 
             found = await end_walks(_begin_walks(above, file, number))
@@ -478,6 +485,10 @@ class Host:
         self.children.discard(child)
         self._numbers.free(child.number)
         self._leave()
+
+    def ended(self, child: Child) -> None:
+        """The host has given the child back, or cannot be asked any more."""
+        self._numbers.ended(child.number)
 
     async def _watch(self) -> None:
         while not self.dead:

@@ -538,6 +538,7 @@ def _parent(pid: str) -> int:
 
 def deaths() -> int:
     """A descriptor that is readable when a child has died: signalfd(2), since to be called takes longer."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it, as whoever started us may do, is not told
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
     mask = (1 << signal.SIGCHLD - 1).to_bytes(_SIGSET, sys.byteorder)
     return int(_libc.signalfd(-1, mask, os.O_NONBLOCK | os.O_CLOEXEC))

@@ -11,12 +11,13 @@ import heapq
 
 
 class Numbers:
-    """The numbers of our sessions on one host. ``trusted``: the last one was as expected."""
+    """The numbers of our sessions on one host."""
 
     def __init__(self) -> None:
-        self.trusted = False
+        self._trusted = False  # the last one was as expected
         self._next = 0
         self._freed: list[int] = []  # a heap: those below `_next` that are free again
+        self._ending: list[int] = []  # of sessions that the host was asked to end, and has not said so
 
     def expect(self) -> int:
         """The number of the session that is asked for now."""
@@ -25,13 +26,22 @@ class Numbers:
         self._next += 1
         return self._next - 1
 
+    def sure(self, expected: int) -> bool:
+        """Can the session of this number be no other than the one that is asked for now?"""
+        return self._trusted and expected not in self._ending
+
     def learn(self, number: int, expected: int) -> None:
         """It was this one."""
-        self.trusted = number == expected
-        if not self.trusted:  # somebody else is there: what is below may be his
+        self._trusted = number == expected
+        if not self._trusted:  # somebody else is there: what is below may be his
             self._next = number + 1
             self._freed.clear()
 
     def free(self, number: int) -> None:
-        """This session has been given back."""
+        """This session is given back."""
         heapq.heappush(self._freed, number)
+        self._ending.append(number)
+
+    def ended(self, number: int) -> None:
+        """The host has said so, or never will."""
+        self._ending.remove(number)

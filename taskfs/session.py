@@ -432,7 +432,13 @@ class Session(Directory):
         for child in children[:ATONCE]:
             self.background(child.release(self.proc))
         if left := children[ATONCE:]:
-            self.background(each(left, lambda child: settle(child.release(self.proc))))
+            self.background(self._give_back_in_turn(left))
+
+    async def _give_back_in_turn(self, children: list[Child]) -> None:
+        turn = Turn()
+        for child in children:
+            await turn.give()
+            self.background(child.release(self.proc))  # one whose host hangs keeps nobody up
 
     def signal(self, number: signal.Signals) -> Maybe[None]:
         """Send a signal to the process group of every task."""

@@ -67,7 +67,6 @@ class Link:
         """``conn``: an open Chan, a reference of which is taken over; ``ended``: called when it is lost."""
         self.client = Client(MAXMSIZE)
         self.caches: dict[int, Cache] = {}  # of the mounts that have one, by their instance
-        self.orderly = False  # what it was last asked for at once it has done in order
         self.ahead = 0  # bytes that were asked for before anybody wanted them (`nsh.dev.mntio`)
         self._ended = ended
         self._conn = conn

@@ -187,13 +187,10 @@ async def end_clone(begun: Cloning) -> tuple[Chan, int | P9Error, bytes | P9Erro
 async def _surely(link: Link, begun: Begun[T], again: Callable[[], Op[T]] | None) -> T | P9Error:
     """What comes of an operation; if it was refused, and may have come before its time, it is done again."""
     try:
-        result = await link.finish(begun)
-        link.orderly = True
-        return result
+        return await link.finish(begun)
     except P9Error as e:
         if again is None:
             return e.with_traceback(None)
-        link.orderly = False
     try:
         return await link.run(again())
     except P9Error as e:

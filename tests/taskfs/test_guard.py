@@ -261,6 +261,22 @@ async def test_the_helper_goes_when_it_is_not_wanted_and_nothing_runs() -> None:
         await until(lambda: not any(map(running, pids)))
 
 
+IGNORES = """
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execv(sys.executable, [sys.executable, "-P", "-m", "nsh", "-c", *sys.argv[1:]])
+"""
+
+
+def test_whoever_started_us_may_ignore_the_death_of_children() -> None:
+    session = "s=/task/remote/`{cat /task/remote/clone}"
+    script = f"{session}; echo exec grep SigIgn /proc/self/status >$s/ctl; cat $s/stdout $s/wait"
+    done = subprocess.run([sys.executable, "-c", IGNORES, script], capture_output=True, text=True, check=True)
+    ignored, wait = done.stdout.splitlines()
+    assert not int(ignored.split()[1], 16) >> (signal.SIGCHLD - 1) & 1
+    assert wait.endswith(" ''")
+
+
 def test_what_the_kernel_lists_as_children_are_those_who_say_so() -> None:
     file = keeper.children_file(os.getpid())
     assert file is not None

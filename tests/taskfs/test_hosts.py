@@ -222,6 +222,18 @@ async def test_a_host_that_is_killed_is_lost_and_the_others_go_on(tmp_path: os.P
         assert "host2" not in await w.cat(f"{t}/stdout")
 
 
+async def test_a_host_that_hangs_keeps_no_other_from_getting_its_resources_back(
+    tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "INTERVAL", 1000.0)  # it is not found out
+    async with three_hosts(tmp_path) as (w, (one, _, _)):
+        s = await w.team(300)
+        one.signal(signal.SIGSTOP)
+        await w.echo("release", f"{s}/ctl")
+        for n in (2, 3):
+            await sessions(w, n, 0)
+
+
 async def test_a_session_of_somebody_else_is_never_taken_for_ours(tmp_path: os.PathLike[str]) -> None:
     """The number of the next one is foreseen, and walked to before it is known."""
     async with three_hosts(tmp_path) as (w, _):

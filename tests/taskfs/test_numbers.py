@@ -22,23 +22,25 @@ class Given:
 
 
 def ask(host: Given, numbers: Numbers) -> tuple[int, bool]:
-    """A session more: its number, and was that one expected?"""
+    """A session more: its number, and was that one expected for sure?"""
     expected, number = numbers.expect(), host.take()
+    sure = numbers.sure(expected)
     numbers.learn(number, expected)
-    return number, number == expected
+    return number, sure and number == expected
 
 
 def test_who_is_alone_knows_every_number() -> None:
     host, numbers, chance = Given(), Numbers(), random.Random(1)
-    mine: list[int] = []
+    mine = [ask(host, numbers)[0]]  # and from now on
     for _ in range(500):
         if mine and chance.random() < 0.45:
             number = mine.pop(chance.randrange(len(mine)))
             host.back(number)
             numbers.free(number)
+            numbers.ended(number)
         else:
             number, known = ask(host, numbers)
-            assert known and numbers.trusted
+            assert known
             mine.append(number)
 
 
@@ -52,9 +54,21 @@ def test_a_stranger_is_noticed_and_when_he_rests_the_next_number_is_known_again(
     host, numbers = Given(), Numbers()
     ask(host, numbers)
     host.take()
-    assert not ask(host, numbers)[1] and not numbers.trusted
+    assert ask(host, numbers) == (2, False) and not numbers.sure(3)
+    assert ask(host, numbers) == (3, False)
     number, known = ask(host, numbers)
-    assert known and numbers.trusted
+    assert known
     host.back(number)
     numbers.free(number)
+    numbers.ended(number)
     assert ask(host, numbers) == (number, True)
+
+
+def test_what_may_be_there_still_is_not_taken_for_the_next_one() -> None:
+    host, numbers = Given(), Numbers()
+    ask(host, numbers)
+    number, _ = ask(host, numbers)
+    numbers.free(number)
+    assert numbers.expect() == number and not numbers.sure(number)
+    numbers.ended(number)
+    assert numbers.sure(number)
