@@ -126,9 +126,12 @@ class Link:
             return end.value  # type: ignore[no-any-return]
 
     def begin(self, op: Op[T]) -> Begun[T]:
-        """Send the first message of an operation; `finish` does the rest. Errors: `Ehungup`."""
+        """Send the first message of an operation, with others that are begun; `finish` does the rest.
+
+        Errors: `Ehungup`.
+        """
         call = self.ask(next(op))
-        self._push_together()
+        self._push_soon()
         return Begun(op, call)
 
     async def finish(self, begun: Begun[T]) -> T:
@@ -178,7 +181,12 @@ class Link:
         """
         if len(self._waiting) == 1:
             self.push()
-        elif not self._gathering:
+        else:
+            self._push_soon()
+
+    def _push_soon(self) -> None:
+        """Send it at the end of this turn of the loop."""
+        if not self._gathering:
             self._gathering = True
             self._loop.call_soon(self._push_gathered)
 
