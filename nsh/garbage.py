@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import gc
 
-MORE = 100_000
-"""How many objects more than the last time are worth a look: two thousand tasks have so many. To look at them
-takes a tenth of a second."""
+MORE = 50_000
+"""How many objects more than the last time are worth a look: a thousand tasks have so many. To look at them
+takes some hundredths of a second, and longer to clear them away if they are all garbage.
+"""
+OLDER = 2
+"""How many such looks there are without one at what the last ones have left: it is to stay short, too."""
 
 
 def look_seldom() -> None:
     """Look for garbage from now on, but not among what is there already, and not often."""
     gc.freeze()
-    gc.set_threshold(MORE)
+    gc.set_threshold(MORE, OLDER)
     gc.enable()

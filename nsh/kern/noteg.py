@@ -107,6 +107,7 @@ class Noteg:
         if self.terminal is not None and self._alone:
             keys = {-code} & set(SIGNALS.values())
             if not self.programs:
+                self.terminal.take()  # the keys that come from now on are ours
                 keys |= self._late | self.terminal.keys()
             for number in keys:
                 asyncio.get_running_loop().call_soon(self.terminal.typed, number)
@@ -268,9 +269,17 @@ def _cancelling() -> bool:
 
 def _runs(pid: int) -> bool:
     """Does a program take signals still? One that has begun to end does not, even if none can wait for it."""
-    with open(f"/proc/{pid}/stat") as stat:
+    try:
+        threads = [f"/proc/{pid}/task/{thread}/stat" for thread in os.listdir(f"/proc/{pid}/task")]
+        return not all(map(_is_ending, threads))
+    except OSError:
+        return True
+
+
+def _is_ending(thread: str) -> bool:
+    with open(thread) as stat:
         flags = int(stat.read().rpartition(")")[2].split()[6])
-    return not flags & _EXITING
+    return bool(flags & _EXITING)
 
 
 def _group_of(pid: int) -> int:

@@ -54,13 +54,13 @@ class Sentry:
 
     def keys(self) -> set[int]:
         """The keys that it has got and not told of, even if it had no time yet to notice."""
-        keys = set(self._told())
+        keys = set[int]()
         with contextlib.suppress(OSError), open(f"/proc/{self.pgid}/status") as status:
             pending = next(int(line.split()[1], 16) for line in status if line.startswith("ShdPnd:"))
             unnoticed = [key for key in KEYS if pending >> (key - 1) & 1 and key not in self._known]
             self._known += unnoticed
             keys.update(unnoticed)
-        return keys
+        return keys | set(self._told())  # only now: it may have told of some meanwhile
 
     def _told(self) -> list[int]:
         """The keys of which it has told, except for those that we know."""

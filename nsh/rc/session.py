@@ -377,6 +377,7 @@ class Session:
         finally:
             if job.stopped:
                 sh.split(line, before)
+                line.proc.noteg = job
             else:
                 before.release()
                 sh.join(line)

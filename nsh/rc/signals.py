@@ -122,7 +122,10 @@ class Signals:
         sh, front = self._shell, self._shell.jobs.front
         if number == signal.SIGTSTP:
             if front is not None:
-                front.suspend(number)
+                try:
+                    front.suspend(number)
+                except PermissionError:  # a program that runs as somebody else goes on
+                    front.stop(number)
             return
         function = self._function(number)
         if sh.interactive:

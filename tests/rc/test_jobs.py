@@ -306,6 +306,21 @@ def test_jobs_are_told_by_number_name_and_process(terminal: Terminal) -> None:
     ]
 
 
+@pytest.mark.parametrize("started", ["&", "Ctrl-Z"])
+def test_signals_reach_the_program_of_a_job(terminal: Terminal, tmp_path: Path, started: str) -> None:
+    (tmp_path / "traps.sh").write_text("trap 'echo heard >>out' USR1; echo on; while :; do sleep 0.1; done")
+    terminal.command(f"sh traps.sh{' &' if started == '&' else ''}")
+    terminal.see("on")
+    if started == "Ctrl-Z":
+        terminal.key(STOP)
+        terminal.see(r"\[1\]\+ stopped .*")
+    assert terminal.output("kill -CONT %1; jobs") == ["[1]+ running   sh traps.sh"]
+    terminal.command("kill -USR1 %1")
+    terminal.until(lambda: (tmp_path / "out").exists())
+    assert terminal.output("kill -STOP %1; jobs") == ["[1]+ stopped   sh traps.sh"]
+    assert terminal.output("kill -CONT %1; kill -KILL %1; wait %1; echo $#status; jobs") == ["1"]
+
+
 def test_tab_completes_a_job(terminal: Terminal) -> None:
     terminal.command("sleep 1001 & env sleep 1002 &")
     terminal.prompt()
@@ -502,12 +517,25 @@ def test_control_c_reaches_a_script_and_its_programs_once(start: Start, tmp_path
     assert (tmp_path / "hits").read_text() == "x"
 
 
-@pytest.mark.parametrize("command", ["sleep 1000", "env sleep 1000", "sleep 1000 | env cat", "cat"])
-def test_control_c_ends_a_script_that_has_no_function_for_it(start: Start, command: str) -> None:
-    terminal = start(*NSH, "-c", f"echo on; {command}; echo not^reached")
-    terminal.see("on")
-    terminal.key(INTERRUPT)
-    assert terminal.end() == -signal.SIGINT
+@pytest.mark.parametrize(
+    "command",
+    [
+        "{echo on; sleep 1000}",
+        "env sh -c 'echo on; sleep 1000'",
+        "{echo on; sleep 1000} | env cat",
+        "cat fifo",
+    ],
+)
+def test_control_c_ends_a_script_that_has_no_function_for_it(
+    start: Start, tmp_path: Path, command: str
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with open(tmp_path / "fifo", "r+b", 0) as fifo:
+        fifo.write(b"on\n")
+        terminal = start(*NSH, "-c", f"{command}; echo not^reached")
+        terminal.see("on")  # it runs: no key comes between two commands
+        terminal.key(INTERRUPT)
+        assert terminal.end() == -signal.SIGINT
     assert "notreached" not in terminal.screen
 
 
