@@ -68,9 +68,9 @@ class Noteg:
     ``front``: it may use the terminal, if there is one; ``control``: its programs have a process group of
     their own even so, since there is a shell that gives the terminal to one group and another; ``terminal``:
     that of this shell, while it is this group's; ``pgid``: the process group of its programs, 0 while there
-    are none, and where they are in ours; ``programs``: their numbers, and whether each is stopped;
-    ``tasks``: what runs of it at the same time, as the sides of a pipeline do; ``stopped``: by which signal
-    it was stopped, or 0.
+    are none, and where they are in ours; ``programs``: their numbers, and by which signal each is stopped,
+    or 0; ``tasks``: what runs of it at the same time, as the sides of a pipeline do; ``stopped``: by which
+    signal it was stopped, or 0.
     """
 
     def __init__(self, front: bool = True, control: bool = False) -> None:
@@ -78,7 +78,7 @@ class Noteg:
         self.control = control
         self.terminal: Terminal | None = None
         self.pgid = 0
-        self.programs: dict[int, bool] = {}
+        self.programs: dict[int, int] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
         self.stopped = 0
         self._wanted = False  # a program has asked for the terminal
@@ -98,14 +98,14 @@ class Noteg:
         """A program was started at its ``place``."""
         if place == 0:
             self.pgid = pid
-        self.programs[pid] = False
+        self.programs[pid] = 0
         self.balance()
 
     def remove(self, pid: int, code: int) -> None:
         """It has ended; ``code`` is negative for the signal that it died of."""
         del self.programs[pid]
-        if self.terminal is not None and self._alone:
-            keys = {-code} & set(SIGNALS.values())
+        if self.terminal is not None:
+            keys = {-code} & set(SIGNALS.values()) if self._alone else set[int]()
             if not self.programs:
                 self.terminal.take()  # the keys that come from now on are ours
                 keys |= self._late | self.terminal.keys()
@@ -118,6 +118,7 @@ class Noteg:
             if self.terminal is not None:
                 self.terminal.left(code)
         self.balance()
+        self._stop_with_them()  # those that are left may have been stopped while this one ended
 
     @property
     def reached(self) -> bool:
@@ -214,7 +215,7 @@ class Noteg:
 
     def go_on(self) -> None:
         """It is no longer stopped: programs and coroutines go on."""
-        self.programs = dict.fromkeys(self.programs, False)
+        self.programs = dict.fromkeys(self.programs, 0)
         self.stopped = 0
         self._going.set()
         self.send(signal.SIGCONT)
@@ -227,11 +228,16 @@ class Noteg:
             self.balance()
             self.send(signal.SIGCONT)
             return
-        self.programs[pid] = number != 0
-        if number and all(self.programs.values()):
-            self.stop(number)
-        elif not number and self.stopped:
+        self.programs[pid] = number
+        self._stop_with_them()
+        if not number and self.stopped:
             self.go_on()
+
+    def _stop_with_them(self) -> None:
+        """If all programs are stopped, everything is."""
+        numbers = self.programs.values()
+        if numbers and all(numbers):
+            self.stop(next(iter(numbers)))
 
     @types.coroutine
     def gated(self, coroutine: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:

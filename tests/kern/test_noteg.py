@@ -139,3 +139,13 @@ def test_a_key_is_for_the_programs_alone_as_long_as_one_of_them_takes_it() -> No
     os.waitpid(pid, 0)
     noteg.remove(pid, 1)
     assert not noteg.heard(signal.SIGTSTP)
+
+
+def test_who_is_left_may_have_been_stopped_already() -> None:
+    noteg = Noteg(control=True)
+    for pid in (1, 2):
+        noteg.add(pid, None)
+    noteg.noticed(1, signal.SIGTSTP)
+    assert not noteg.stopped
+    noteg.remove(2, 0)
+    assert noteg.stopped != 0
