@@ -306,18 +306,27 @@ def test_jobs_are_told_by_number_name_and_process(terminal: Terminal) -> None:
     ]
 
 
+TRAPS = """
+import signal
+signal.signal(signal.SIGUSR1, lambda *_: open("out", "a").write("heard"))
+open("ready", "w").close()
+while True:
+    signal.pause()
+"""
+
+
 @pytest.mark.parametrize("started", ["&", "Ctrl-Z"])
 def test_signals_reach_the_program_of_a_job(terminal: Terminal, tmp_path: Path, started: str) -> None:
-    (tmp_path / "traps.sh").write_text("trap 'echo heard >>out' USR1; echo on; while :; do sleep 0.1; done")
-    terminal.command(f"sh traps.sh{' &' if started == '&' else ''}")
-    terminal.see("on")
+    (tmp_path / "traps.py").write_text(TRAPS)
+    terminal.command(f"env python3 traps.py{' &' if started == '&' else ''}")
+    terminal.until(lambda: (tmp_path / "ready").exists())
     if started == "Ctrl-Z":
         terminal.key(STOP)
         terminal.see(r"\[1\]\+ stopped .*")
-    assert terminal.output("kill -CONT %1; jobs") == ["[1]+ running   sh traps.sh"]
+    assert terminal.output("kill -CONT %1; jobs") == ["[1]+ running   env python3 traps.py"]
     terminal.command("kill -USR1 %1")
     terminal.until(lambda: (tmp_path / "out").exists())
-    assert terminal.output("kill -STOP %1; jobs") == ["[1]+ stopped   sh traps.sh"]
+    assert terminal.output("kill -STOP %1; jobs") == ["[1]+ stopped   env python3 traps.py"]
     assert terminal.output("kill -CONT %1; kill -KILL %1; wait %1; echo $#status; jobs") == ["1"]
 
 
@@ -521,7 +530,7 @@ def test_control_c_reaches_a_script_and_its_programs_once(start: Start, tmp_path
     "command",
     [
         "{echo on; sleep 1000}",
-        "env sh -c 'echo on; sleep 1000'",
+        "env cat fifo",
         "{echo on; sleep 1000} | env cat",
         "cat fifo",
     ],
