@@ -117,15 +117,14 @@ class Host:
 
     async def _make(self, session: Session) -> Child:
         self._listen(session.proc)
-        expected = self._numbers.expect()
-        ctl, told, number, found = await self._open_clone(session, expected)
+        ctl, told, number, found = await self._open_clone(session)
         try:
             # a host that does not know the word is none that could come round to itself, as far as it tells
             if isinstance(told, OSError) and not isinstance(told, errors.Ebadctl):
                 raise told
             if isinstance(number, OSError):
                 raise number
-            child = await self._child(session, number.decode("ascii", "replace"), ctl, expected, found)
+            child = await self._child(session, number.decode("ascii", "replace"), ctl, found)
         except BaseException:
             session.background(_give_up(ctl))
             raise
@@ -139,24 +138,22 @@ class Host:
         if not self.simple and (self._operator is None or self._operator.listening is False):
             self._operator = Operator(proc, self.base)
 
-    async def _open_clone(self, session: Session, expected: int) -> Cloned:
-        """Clone a session, and tell it which hosts have reserved it; ``expected``: its number, perhaps.
-
-        Errors: those of the host.
-        """
+    async def _open_clone(self, session: Session) -> Cloned:
+        """Clone a session, and tell it which hosts have reserved it. Errors: those of the host."""
         below = " ".join(["below", *session.above, session.device.identity]).encode()
         file = await self._find(session.proc)
         above = self._plain(session.proc)
         if above is not None:
-            return await self._clone_at_once(above, file, below, expected)
+            return await self._clone_at_once(above, file, below)
         c = await namec(session.proc, f"{self.base}/clone", Access.OPEN, ORDWR)
         told, number = await _answer(c.dev.write(c, below, 0)), await _answer(c.dev.read(c, NUMBER, 0))
         return Cloned(c, told, number, [])
 
-    async def _clone_at_once(self, above: Chan, file: Chan, below: bytes, expected: int) -> Cloned:
+    async def _clone_at_once(self, above: Chan, file: Chan, below: bytes) -> Cloned:
         """The same in one round trip, and walk there in it if its number can be foreseen."""
         from nsh.dev.mntmany import begin_clone, end_clone, end_walks, give_up_walks
 
+        expected = self._numbers.expect()
         foreseen = self.orderly is not False and self._numbers.sure(expected)
         cloning = begin_clone(file, ORDWR, below, NUMBER)
         walks = _begin_walks(above, file, str(expected)) if foreseen else []
@@ -165,6 +162,8 @@ class Host:
         except BaseException:
             give_up_walks(walks)
             raise
+        if isinstance(number, bytes) and number.isdigit():
+            self._numbers.learn(int(number), expected)
         if not walks or number != str(expected).encode():
             give_up_walks(walks)  # there is somebody else's session, or none
             return Cloned(ctl, told, number, [])
@@ -185,16 +184,13 @@ class Host:
     def _below_its_name(self) -> bool:
         return self.base != f"{REMOTE}/{self.name}"
 
-    async def _child(
-        self, session: Session, number: str, ctl: Chan, expected: int, found: list[Chan | P9Error]
-    ) -> Child:
+    async def _child(self, session: Session, number: str, ctl: Chan, found: list[Chan | P9Error]) -> Child:
         """The resource that was made. ``found``: what is in it, if that is known.
 
         Errors: those of the host.
         """
         if not number.isdigit():
             raise P9Error(f"clone gave {number!r}, which is no session")
-        self._numbers.learn(int(number), expected)
         directory, walked = await self._walk(session.proc, number, found)
         if "stdin" not in walked and await self._has(session.proc, f"{self.base}/{number}/data"):
             from taskfs import cmdhost

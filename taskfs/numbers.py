@@ -39,7 +39,8 @@ class Numbers:
 
     def free(self, number: int) -> None:
         """This session is given back."""
-        heapq.heappush(self._freed, number)
+        if number < self._next:
+            heapq.heappush(self._freed, number)
         self._ending.append(number)
 
     def ended(self, number: int) -> None:

@@ -107,9 +107,9 @@ def _interrupt(p: Proc, victim: Proc, signal: int) -> None:
         raise errors.Eperm()
     if signal and signal not in host.valid_signals():
         raise errors.Ebadarg()
+    programs = [proc for proc in _family(victim) if proc.program]
     noteg = victim.noteg
     whole = noteg.control and victim.parent is not None and victim.parent.noteg is not noteg  # of a job
-    programs = [proc for proc in _family(victim) if proc.program]
     if signal in _STOPPING and whole:
         noteg.suspend(signal)
     elif signal in _STOPPING and not programs:

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 KEYS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
@@ -47,6 +47,16 @@ class Sentry:
     def leave(self) -> None:
         """Be in a process group of its own."""
         self.join(self.pgid)
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Be in a process group of its own meanwhile."""
+        before = os.getpgid(self.pgid)
+        self.leave()
+        try:
+            yield
+        finally:
+            self.join(before)
 
     def _hear(self) -> None:
         for number in self._told():

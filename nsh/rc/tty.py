@@ -53,7 +53,7 @@ class Terminal:
         self.typed = keys.ended
         self._fd = fd
         self._aside, self._among = Sentry(keys.instead), Sentry(keys.too)
-        self._pgid = self._front = os.getpgrp()
+        self._pgid = os.getpgrp()
         self._before = before
         self.modes = termios.tcgetattr(fd)
         self._ours = asyncio.Event()
@@ -94,7 +94,6 @@ class Terminal:
     def give(self, pgid: int) -> None:
         """Let a process group of programs have it."""
         self._ours.clear()
-        self._front = pgid
         self._among.join(pgid)
         self._put_in_front(pgid)
 
@@ -120,15 +119,9 @@ class Terminal:
             if ours:
                 self._put_in_front(self._pgid)
 
-    @contextlib.contextmanager
-    def unheard(self) -> Iterator[None]:
+    def unheard(self) -> contextlib.AbstractContextManager[None]:
         """What the programs are sent meanwhile is no key, and nobody is told of it."""
-        self._among.leave()
-        try:
-            yield
-        finally:
-            if not self._ours.is_set():
-                self._among.join(self._front)
+        return self._among.away()
 
     async def ours(self) -> None:
         """Wait until we have it."""
