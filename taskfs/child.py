@@ -56,6 +56,10 @@ class Child:
     ``started``: an exec has been successful.
     """
 
+    __slots__ = ("_covered", "_fed", "_given", "_held", "_hidden", "_last", "_opening",
+                 "_pgrp", "_told", "_turn", "_walked", "arg0", "directory", "host", "number",
+                 "rank", "started")  # fmt: skip
+
     def __init__(
         self,
         host: Host,

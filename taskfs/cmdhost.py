@@ -288,9 +288,17 @@ class FarSession(Session):
     """A session that stands for a resource of a host that has cmd(3)."""
 
     def __init__(
-        self, device: TaskDevice, number: int, p: Proc, place: Path, owner: Owner, line: Line
+        self,
+        device: TaskDevice,
+        number: int,
+        proc: Proc,
+        place: Path,
+        owner: Owner,
+        *,
+        reserved: bool,
+        line: Line,
     ) -> None:
-        super().__init__(device, number, p, place, owner)
+        super().__init__(device, number, proc, place, owner, reserved=reserved)
         self._line = line
 
     def _make_leaf(self) -> Leaf:

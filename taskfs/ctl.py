@@ -45,7 +45,7 @@ class Options:
         self.outmode = "child"
         self.label = "none"
         self.peers = "off"
-        self.said: set[str] = set()
+        self.said: tuple[str, ...] = ()
         self.hosts: list[str] = []
         self.args: list[str] = []
         self.env: dict[str, str] = {}
@@ -54,8 +54,8 @@ class Options:
     def say(self, option: str, value: str | float) -> None:
         """Set one of them."""
         setattr(self, option, value)
-        if option in INHERITED:
-            self.said.add(option)
+        if option in INHERITED and option not in self.said:
+            self.said += (option,)
 
     def settings(self) -> list[str]:
         """The control messages that make a child run its tasks as this says."""

@@ -18,6 +18,7 @@ from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Maybe, Path
 from nsh.kern.dev import Device, Directory, File, up
 from nsh.kern.namec import quote
+from nsh.kern.proc import RFCFDG
 from nsh.p9.stat import Qid
 from taskfs.about import Files, about
 from taskfs.descriptors import more_files
@@ -132,15 +133,19 @@ class TaskDevice(Device):
     ) -> Session:
         """Make the session with the lowest free number, for ``p``, who sees it below ``place``.
 
-        It belongs to ``owner``, if it is not said to p's leader; ``make``: if it is not a plain `Session`.
-        Errors: `Elimit` if the owner has too many.
+        It belongs to p's leader, or else to ``owner``, for whom p has reserved it; ``make``: if it is not a
+        plain `Session`. Errors: `Elimit` if the owner has too many.
         """
         from taskfs.session import Session
 
+        reserved = owner is not None
         owner = owner or self._owner(p.leader)
         owner.check_room(1)
         number = heapq.heappop(self._free) if self._free else len(self.sessions)
-        session = (make or Session)(self, number, p, place, owner)
+        if not reserved:
+            p = p.fork(RFCFDG)
+            p.args = ["taskfs", str(number)]
+        session = (make or Session)(self, number, p, place, owner, reserved=reserved)
         owner.add(session)
         session.diary.tell(f"clone {quote(p.user)}")
         self.sessions[number] = session

@@ -238,6 +238,8 @@ class Writer:
     after that one means "I have written all".
     """
 
+    __slots__ = ("_counted", "_fresh", "_session")
+
     def __init__(self, session: Session) -> None:
         self._session = session
         self._fresh = True

@@ -9,6 +9,7 @@ from strangers, so that lines are cut. Who has something to tell is not known he
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import deque
 
@@ -22,27 +23,26 @@ class Journal:
     """The lines about everything here."""
 
     def __init__(self) -> None:
-        self._lines: deque[tuple[Diary | None, str]] = deque(maxlen=LINES)
-        self._second, self._shown = 0, ""
+        self._said: deque[tuple[float, Diary | None, str]] = deque(maxlen=LINES)
 
     def tell(self, text: str, about: Diary | None = None) -> None:
         """Add a line, perhaps ``about`` a session."""
-        number = "-" if about is None else about.number
-        shown = text[:LONGEST]
-        if not shown.isprintable():
-            shown = "".join(ch if ch.isprintable() else "?" for ch in shown)
-        self._lines.append((about, f"{self._now()} {number} {shown}\n"))
-
-    def _now(self) -> str:
-        """The time, which is made text once a second."""
-        second = int(time.time())
-        if second != self._second:
-            self._second, self._shown = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(second))
-        return self._shown
+        self._said.append((time.time(), about, text[:LONGEST]))
 
     def text(self, about: Diary | None = None) -> str:
         """All that is kept, or what is kept ``about`` a session."""
-        return "".join(line for subject, line in self._lines if about in (None, subject))
+        return "".join(_line(*said) for said in self._said if about in (None, said[1]))
+
+
+def _line(when: float, about: Diary | None, text: str) -> str:
+    number = "-" if about is None else about.number
+    shown = text if text.isprintable() else "".join(ch if ch.isprintable() else "?" for ch in text)
+    return f"{_shown(int(when))} {number} {shown}\n"
+
+
+@functools.lru_cache(maxsize=1)  # many are of the same second
+def _shown(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(second))
 
 
 class Diary:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Place(Directory):
     """The place of ``child`` among the files of ``session``. Empty, unless the child's host is lost."""
 
+    __slots__ = ("_session", "child")
+
     def __init__(self, session: Session, child: Child) -> None:
         super().__init__(str(child.rank), uid=session.uid)
         self._session = session

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class NearChild(Child):
     """``session``, reserved for another one of this process."""
 
+    __slots__ = ("_opens", "_session", "_writer")
+
     def __init__(self, host: Host, session: Session) -> None:
         super().__init__(host, session.number, session.chan(), {})
         self._session = session

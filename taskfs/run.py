@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from nsh import errors
@@ -47,6 +46,9 @@ class Task:
     ``number``: what the guard calls it; ``pid``: the process; ``ending``: how that ended, None while it runs;
     ``changed`` is called when this is known, and when nothing is ``left`` of the task.
     """
+
+    __slots__ = ("_changed", "_guard", "_limit", "_name", "_space", "_tell", "_why",
+                 "ending", "left", "number", "pid")  # fmt: skip
 
     def __init__(self, guard: Guard, changed: Callable[[Task], None], tell: Callable[[str], None]) -> None:
         """``tell`` is told what happens, see `journal`."""
@@ -191,17 +193,20 @@ class Leaf:
     ``arg0``: what was run last; ``used``: something was.
     """
 
+    __slots__ = ("_bell", "_freed", "_guard", "_home", "_left", "_options", "_place",
+                 "_reading", "_session", "_starting", "_stderr", "_stdin", "_stdout",
+                 "_task", "_tell", "arg0")  # fmt: skip
+
     def __init__(self, session: Session) -> None:
         self._session = session
         self._guard = session.device.guard
         self._tell = session.diary.tell
         self._options = session.options
-        self._proc = session.proc
         self._home = session.device.home
         self._stdin, self._stdout, self._stderr = self._pipes()
         self._task: Task | None = None
         self._starting: Task | None = None
-        self._left: set[Task] = set()
+        self._left: list[Task] = []
         self._reading: dict[object, tuple[Spool, int]] = {}  # and the offset there of what is 0 to the reader
         self._bell = Bell()
         self._freed = False
@@ -249,7 +254,7 @@ class Leaf:
             for pipe in pipes:
                 pipe.close()
             raise errors.Ehungup()
-        self._left.add(task)
+        self._left.append(task)
         if self._task is not None:
             self._stdout.close()
             self._stderr.close()
@@ -264,13 +269,9 @@ class Leaf:
 
     def _pipes(self) -> tuple[Feed, Spool, Spool]:
         budget = self._session.owner.budget
-        stdout, stderr = [
-            Spool(held_back=partial(self._held_back, name), budget=budget) for name in ("stdout", "stderr")
-        ]
+        stdout = Spool(name="stdout", tell=self._tell, budget=budget)
+        stderr = Spool(name="stderr", tell=self._tell, budget=budget)
         return Feed(), stdout, stderr
-
-    def _held_back(self, name: str, why: str) -> None:
-        self._tell(f"{name} held back: {why}")
 
     async def _job(self, argv: list[str], role: Role) -> Job:
         options = self._options
@@ -298,7 +299,7 @@ class Leaf:
             return None
         from taskfs.space import Space
 
-        return Space(self._proc, options.ns, self._home, options.dir)
+        return Space(self._session.proc, options.ns, self._home, options.dir)
 
     def _alive(self) -> None:
         if self._freed:
@@ -306,8 +307,8 @@ class Leaf:
 
     def _changed(self, task: Task) -> None:
         """More is known of the end of a task."""
-        if not task.left:
-            self._left.discard(task)
+        if not task.left and task in self._left:
+            self._left.remove(task)
         if task is self._task and task.ending is not None:
             self._stdin.close()
             self._bell.ring()

@@ -12,7 +12,6 @@ import asyncio
 import signal
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
@@ -53,15 +52,23 @@ IDLE = 600.0
 
 class Session(Directory):
     """A session; ``number`` is its name. ``place``: the directory that the sessions are in, as its owner
-    came to it; ``proc``: who acts for the session in the name space of its owner; ``owner``: which
-    sessions it ends with.
+    came to it; ``proc``: who acts for the session in the name space of its owner, for that session too for
+    which it was ``reserved``, if it was; ``owner``: which sessions it ends with.
     """
 
-    def __init__(self, device: TaskDevice, number: int, p: Proc, place: Path, owner: Owner) -> None:
-        super().__init__(str(number), uid=p.user)
+    __slots__ = ("_callers", "_leaf_made", "_lock", "_opened_again", "_post", "_reaper",
+                 "_reserved", "_splices", "_team", "_users", "_writers", "about", "above",
+                 "device", "diary", "fed_above", "gone", "number", "opens", "options",
+                 "owner", "path", "place", "proc", "role", "sizes")  # fmt: skip
+
+    def __init__(
+        self, device: TaskDevice, number: int, proc: Proc, place: Path, owner: Owner, *, reserved: bool
+    ) -> None:
+        super().__init__(str(number), uid=proc.user)
         self.device = device
         self.number = number
         self.place = place
+        self.path = place.child(self.name)
         self.owner = owner
         self.options = ctl.Options()
         self.above: tuple[str, ...] = ()  # the hosts that have reserved this session, one through the other
@@ -72,16 +79,17 @@ class Session(Directory):
         self.gone = False
         self._users = 0
         self._reaper: asyncio.TimerHandle | None = None
-        self.proc = p.fork(RFCFDG)
-        self.proc.args = ["taskfs", str(number)]
+        self.proc = proc
+        self._reserved = reserved
         self._opened_again = False
         self._writers = 0
         self.fed_above = False
         self._lock = asyncio.Lock()
-        self._splices: set[asyncio.Task[None]] = set()
+        self._splices: dict[asyncio.Task[None], None] = {}
         self._leaf_made: Leaf | None = None
         self._team: Team | None = None
         self.role: Role | None = None
+        self._post: Post | None = None
         self._callers: Proc | None = None
 
     # --- its directory -------------------------------------------------------------------------
@@ -109,10 +117,6 @@ class Session(Directory):
         return file
 
     # --- its Chans, and how many are open ------------------------------------------------------
-
-    @property
-    def path(self) -> Path:
-        return self.place.child(self.name)
 
     def chan(self) -> Chan:
         """The session's directory, walked to."""
@@ -270,10 +274,12 @@ class Session(Directory):
         """Its children, if it has any."""
         return self._team
 
-    @cached_property
+    @property
     def post(self) -> Post:
         """How tasks of this host come to this session."""
-        return Post(self.device, self.serve, self._tree).hold()
+        if self._post is None:
+            self._post = Post(self.device, self.serve, self._tree).hold()
+        return self._post
 
     def take(self, role: Role) -> None:
         """Have this place among others from the next exec on."""
@@ -313,7 +319,7 @@ class Session(Directory):
         self.alive()
         if self._callers is None:
             self._callers = self.proc.fork(RFNOTEG | RFCFDG)
-            self._callers.args = [*self.proc.args, "tasks"]
+            self._callers.args = ["taskfs", self.name, "tasks"]
             self._callers.pgrp = OnlyChildren(self.proc.pgrp)
         return self._callers
 
@@ -481,8 +487,8 @@ class Session(Directory):
 
     def _spliced(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._splices.add(task)
-        task.add_done_callback(self._splices.discard)
+        self._splices[task] = None
+        task.add_done_callback(self._splices.pop)
 
     async def _splice(self, fd: int) -> None:
         writer = object()
@@ -494,7 +500,7 @@ class Session(Directory):
         except OSError:
             pass  # who reads the session's output sees that input is missing; there is nobody else to tell
         finally:
-            if not self.gone:
+            if self.proc.status is None:
                 self.proc.close(fd)
             self.writer_left(writer)
 
@@ -560,19 +566,20 @@ class Session(Directory):
         if self._reaper is not None:
             self._reaper.cancel()
         self.device.forget(self)
-        for task in self._splices:
+        for task in list(self._splices):
             task.cancel()
         if self._leaf_made is not None:
             self._leaf_made.free()
-        if "post" in self.__dict__:
-            self.post.drop()
+        if self._post is not None:
+            self._post.drop()
         self._leave_place()
         if self._callers is not None:
             self._callers.exit()
         if self._team is not None:
             self._team.free()
             self._give_back(self._team.children)
-        self.proc.exit()
+        if not self._reserved:
+            self.proc.exit()
         # no circle of references is left, so that all this goes now, and not when such are looked for
         self._team = self._leaf_made = None
         self._entries.clear()

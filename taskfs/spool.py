@@ -42,22 +42,25 @@ class Bell:
     __slots__ = ("_waiters",)
 
     def __init__(self) -> None:
-        self._waiters: dict[asyncio.Future[None], None] = {}
+        self._waiters: dict[asyncio.Future[None], None] | None = None  # most are never waited for
 
     def ring(self) -> None:
         if self._waiters:
-            waiters, self._waiters = self._waiters, {}
+            waiters, self._waiters = self._waiters, None
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
 
     async def wait(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters[waiter] = None
+        if self._waiters is None:
+            self._waiters = {}
+        waiters = self._waiters
+        waiters[waiter] = None
         try:
             await waiter
         finally:
-            self._waiters.pop(waiter, None)
+            waiters.pop(waiter, None)
 
 
 class Spool:
@@ -69,25 +72,31 @@ class Spool:
     full, or no more files can be opened: nothing is lost, and it goes on when there is room or a reader.
     """
 
+    __slots__ = ("_bell", "_budget", "_fd", "_head", "_name", "_positions", "_quota",
+                 "_retry", "_segments", "_tail", "_tell", "_watch", "end", "eof", "start")  # fmt: skip
+
     def __init__(
         self,
         quota: int | None = None,
-        held_back: Callable[[str], None] | None = None,
+        name: str = "",
+        tell: Callable[[str], None] | None = None,
         budget: Budget | None = None,
     ) -> None:
-        """``held_back`` is told the first time that it is, and why; ``budget``: what its owner keeps."""
+        """``tell`` is told the first time that the task is held back, and why, under this ``name``;
+        ``budget``: what its owner keeps.
+        """
         self.start = 0
         self.end = 0
         self.eof = False
         self._quota = QUOTA if quota is None else quota
-        self._held_back = held_back
+        self._name = name
+        self._tell = tell
         self._budget = budget or Budget()
         self._head = bytearray()  # the first that are kept
         self._segments: list[tuple[int, int]] = []  # (offset of the first byte, descriptor)
         self._tail = b""  # the last, as long as the disk does not take them
         self._retry: asyncio.TimerHandle | None = None
         self._bell = Bell()
-        self._space = Bell()
         self._positions: dict[object, int] = {}
         self._fd = -1
         self._watch: Watch | None = None  # while there is a pipe
@@ -110,21 +119,21 @@ class Spool:
     async def put(self, data: bytes) -> None:
         """Take ``data``, from whoever has it instead of a pipe, once there is room; at the end, drop it."""
         while not self.eof and not self._room():
-            await self._space.wait()
+            await self._bell.wait()
         if data and not self.eof:
             self._keep(data)
 
     def close(self) -> None:
         """Nobody will read this any more: let go of the pipe and of all that is kept."""
         self.finish()
-        self._held_back = None
+        self._tell = None
         self._stop_retrying()
         while self._drop():
             pass
 
     def _resume(self) -> None:
         """There may be room again."""
-        self._space.ring()
+        self._bell.ring()
         if self._watch is not None:
             self._watch.add(self._fd, self._readable)
 
@@ -147,7 +156,6 @@ class Spool:
     def finish(self) -> None:
         """Nothing more will come."""
         self.eof = True
-        self._space.ring()
         if self._watch is not None:
             self._watch.remove(self._fd)
             os.close(self._fd)
@@ -212,9 +220,9 @@ class Spool:
         return True
 
     def _say(self, why: str) -> None:
-        if self._held_back is not None:
-            self._held_back(why)
-            self._held_back = None
+        if self._tell is not None:
+            self._tell(f"{self._name} held back: {why}")
+            self._tell = None
 
     def _second(self) -> int:
         """Where the piece begins that comes behind the oldest one."""
@@ -272,7 +280,7 @@ class Spool:
             self._resume()
 
     async def more(self) -> None:
-        """Wait until there is more to read, or the end."""
+        """Wait until there may be more to read, or the end."""
         await self._bell.wait()
 
 
@@ -296,8 +304,10 @@ class Feed:
     nobody is there to read it.
     """
 
+    __slots__ = ("_bell", "_fd", "_queue", "_queued", "_watching", "broken", "ended")
+
     def __init__(self) -> None:
-        self._queue: deque[memoryview] = deque()
+        self._queue: deque[memoryview] | None = None  # to most nothing is written
         self._queued = 0
         self._fd = -1
         self._bell = Bell()
@@ -321,6 +331,8 @@ class Feed:
         """
         if self.ended or self.broken:
             raise errors.Ewclosed()
+        if self._queue is None:
+            self._queue = deque()
         self._queue.append(memoryview(data))
         self._queued += len(data)
         self._bell.ring()
@@ -348,8 +360,8 @@ class Feed:
 
     def take(self) -> list[bytes]:
         """Everything that is queued, for who passes it on himself instead of a pipe."""
-        pieces = [bytes(piece) for piece in self._queue]
-        self._queue.clear()
+        pieces = [bytes(piece) for piece in self._queue or ()]
+        self._queue = None
         self._queued = 0
         self._bell.ring()
         return pieces
@@ -370,7 +382,7 @@ class Feed:
     def close(self) -> None:
         """The task is gone, or has closed its end: drop what is queued."""
         self.broken = True
-        self._queue.clear()
+        self._queue = None
         self._queued = 0
         self._shut()
         self._bell.ring()

@@ -92,6 +92,8 @@ class File:
         b'1\\n4\\n9\\n16\\n25\\n'
     """
 
+    __slots__ = ("__weakref__", "gid", "name", "parent", "perm", "qid", "uid")
+
     directory: ClassVar[bool] = False
 
     def __init__(self, name: str, perm: int = 0o444, *, uid: str = "", gid: str = "", path: int = -1) -> None:
@@ -234,6 +236,8 @@ class Directory(File):
     ...     print(await ns.listdir("#r"))
     ['hall', 'attic']
     """
+
+    __slots__ = ("_entries",)
 
     directory = True
 
