@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from taskfs.hosts import Host
     from taskfs.owner import Owner
     from taskfs.post import Role
+    from taskfs.room import Room
     from taskfs.space import Space
 
 PIECE = 64 << 10
@@ -245,6 +246,10 @@ def _ending(line: str, why: str) -> Ending:
     return Ending(pid, user, system, real, why or words[4].replace("'", '"'))
 
 
+def _missing(what: str) -> P9Error:
+    return P9Error(f"exec failed: {what}: cmd(3) has nothing of the kind")
+
+
 class FarLeaf(Leaf):
     """What a session does whose tasks are programs of another host, at the end of ``line``."""
 
@@ -259,11 +264,13 @@ class FarLeaf(Leaf):
     def _new_task(self) -> Task:
         return FarTask(self._guard, self._changed, self._tell, self._line)
 
-    async def _job(self, argv: list[str], role: Role) -> Job:
+    async def _room(self, role: Role) -> Room:
+        raise _missing("peers")
+
+    def _job(self, argv: list[str], role: Role, room: Room | None) -> Job:
         options = self._options
-        if options.env or options.ns or options.peers == "on":
-            missing = "peers" if options.peers == "on" else "ns" if options.ns else "env"
-            raise P9Error(f"exec failed: {missing}: cmd(3) has nothing of the kind")
+        if options.env or options.ns:
+            raise _missing("ns" if options.ns else "env")
         return Job(argv, options.dir, {}, options.nice)
 
     def _space(self) -> Space | None:

@@ -80,9 +80,10 @@ class Team:
     def _begin(self, begun: list[Child]) -> None:
         """These children have a new task. Those that refused it still have what they had before."""
         # who reads on finds the end of what was; who begins anew sees the new tasks
+        ended = set(begun)
         for cursor in self._cursors.values():
-            cursor.end(begun)
-        self._end_merges(begun)
+            cursor.end(ended)
+        self._end_merges(ended)
         if not self._run:
             self._pouring = asyncio.get_running_loop().create_task(self._pour())
         self._run += 1
@@ -103,8 +104,9 @@ class Team:
         return Order(self._session, len(self.children), files, options.settings(), self._session.fed)
 
     async def _start(self, child: Child, order: Order, argv: list[str]) -> None:
-        fed = order.fed or self.neighbours.writes_to(child)
-        await child.exec(order._replace(fed=fed), argv)
+        if not order.fed and self.neighbours.writes_to(child):
+            order = order._replace(fed=True)
+        await child.exec(order, argv)
         child.arg0 = substitute(argv[0], child.rank, order.size, child.host.name)
         child.started = True
         self.neighbours.settled([child])
@@ -166,7 +168,7 @@ class Team:
         }
         return [self.source(child, name) for child in started], list(map(prefixes[label], started))
 
-    def _end_merges(self, children: list[Child]) -> None:
+    def _end_merges(self, children: set[Child]) -> None:
         merges, self._merges = self._merges, {}
         for merge in merges.values():
             merge.end(children)
@@ -311,7 +313,7 @@ class Team:
         cursors, self._cursors = self._cursors, {}
         for cursor in cursors.values():
             cursor.close()
-        self._end_merges(self.children)
+        self._end_merges(set(self.children))
         for judge in self._judges.values():
             judge.cancel()
         self._early.close()

@@ -8,7 +8,7 @@ in front of each line is put there, too. Which children there are, and who reads
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Protocol
 
 from nsh import errors
@@ -88,7 +88,7 @@ class Cursor(Protocol):
         """
         ...
 
-    def end(self, children: Container[Child]) -> None:
+    def end(self, children: Set[Child]) -> None:
         """Ask these children no more; who waits for them finds their end."""
 
     def close(self) -> None:
@@ -196,7 +196,7 @@ class InOrder:
             self._failures.append(e)
             return b""
 
-    def end(self, children: Container[Child]) -> None:
+    def end(self, children: Set[Child]) -> None:
         for i, source in enumerate(self._sources):
             if source.child in children and i not in self._ended:
                 self.cut = True
@@ -206,7 +206,7 @@ class InOrder:
                 source.close()
 
     def close(self) -> None:
-        self.end([source.child for source in self._sources])
+        self.end({source.child for source in self._sources})
 
 
 def _begin(reading: Any) -> asyncio.Task[bytes]:
@@ -274,7 +274,7 @@ class Merge:
         if not self._following:
             self.spool.finish()
 
-    def end(self, children: Container[Child]) -> None:
+    def end(self, children: Set[Child]) -> None:
         """Ask these children no more: they come to their end."""
         for source, task in list(self._following.items()):
             if source.child in children:
@@ -331,7 +331,7 @@ class Arriving:
             count = min(count, where - at)
         return self._spool.read(count, at)
 
-    def end(self, children: Container[Child]) -> None:
+    def end(self, children: Set[Child]) -> None:
         """The whole merge is told."""
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nsh import errors
-from nsh.kern.chan import Maybe, settle
+from nsh.kern.chan import Maybe, must_wait, settle
 from taskfs import ctl
 from taskfs.child import HELD, Child, Order
 from taskfs.files import Writer
@@ -52,7 +52,9 @@ class NearChild(Child):
         session.fed_above = order.fed
         session.take(Role(self.rank, order.size, self.host.name, order.session.post, place))
         self._hold()
-        await settle(session.exec(words))
+        work = session.exec(words)
+        if must_wait(work):
+            await work
 
     async def hold(self) -> None:
         self._session.alive()

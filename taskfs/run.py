@@ -23,6 +23,7 @@ from taskfs.spool import Bell, Feed, Spool
 
 if TYPE_CHECKING:
     from taskfs.post import Role
+    from taskfs.room import Room
     from taskfs.session import Session
     from taskfs.space import Space
 
@@ -244,7 +245,8 @@ class Leaf:
             pipes = self._pipes()
         task = self._starting = self._new_task()
         try:
-            job = await self._job([*argv, *options.args], role)
+            room = await self._room(role) if options.peers == "on" else None
+            job = self._job([*argv, *options.args], role, room)
             await task.start(job, pipes, self._space())
         finally:
             self._starting = None
@@ -273,25 +275,27 @@ class Leaf:
         stderr = Spool(name="stderr", tell=self._tell, budget=budget)
         return Feed(), stdout, stderr
 
-    async def _job(self, argv: list[str], role: Role) -> Job:
-        options = self._options
-        session, spaces = "/", list[int]()
-        self._place = ""
+    async def _room(self, role: Role) -> Room:
+        """Where the task runs, that has peers. Errors: `P9Error` "exec failed: peers: WHY"."""
         try:
-            if options.peers == "on":
-                if options.ns:
-                    raise P9Error("not in a name space of ns")
-                room = await role.post.room()
-                session, spaces = room.path, room.spaces
-                self._place = os.path.join(room.path, role.directory)
-            environ = role.environ(session)
+            if self._options.ns:
+                raise P9Error("not in a name space of ns")
+            return await role.post.room()
         except OSError as e:
-            what = "peers: " if options.peers == "on" else ""
-            raise P9Error(f"exec failed: {what}{errors.from_os(e)}") from None
-        environ.update((os.fsencode(name), os.fsencode(value)) for name, value in options.env.items())
+            raise P9Error(f"exec failed: peers: {errors.from_os(e)}") from None
+
+    def _job(self, argv: list[str], role: Role, room: Room | None) -> Job:
+        self._place = os.path.join(room.path, role.directory) if room else ""
+        try:
+            environ = role.environ(room.path if room else "/")
+        except OSError as e:
+            raise P9Error(f"exec failed: {errors.from_os(e)}") from None
+        options = self._options
+        for name, value in options.env.items():
+            environ[os.fsencode(name)] = os.fsencode(value)
         directory = self._directory
         slow = self._session.device.foresight.waits(argv[0], directory, environ[b"PATH"])
-        return Job(argv, directory, environ, options.nice, slow, spaces=spaces)
+        return Job(argv, directory, environ, options.nice, slow, spaces=room.spaces if room else ())
 
     def _space(self) -> Space | None:
         options = self._options
