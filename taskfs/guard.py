@@ -360,15 +360,19 @@ class Helper:
         self._loop = asyncio.get_running_loop()
         self._asked: list[tuple[str | float | bytes, ...]] = []
         self._fds: list[int] = []  # for what was asked
+        self._sent = 0  # how many of those that it is to start it knows of
         self._queue: deque[tuple[bytes, list[int]]] = deque()
         self._loop.add_reader(ours, self._readable)
 
     def start(self, number: int, job: bytes, fds: Sequence[int]) -> None:
         """Ask for the start of a task."""
         self.starting += 1
-        self.ask(("start", number, len(fds), job), fds)
-        if self.starting == 1:
-            self.flush()  # it has nothing else to do, and others can come while it is at it
+        self._asked.append(("start", number, len(fds), job))
+        self._fds += fds
+        if self.starting == 1 or len(self._asked) >= _TOGETHER:
+            self.flush()  # if it has nothing else to do, others can come while it is at it
+        elif len(self._asked) == 1:
+            self._loop.call_soon(self._flush_if_idle)
 
     def lives(self) -> bool:
         """Is it there? It may have died, and the loop has not seen that yet."""
@@ -382,21 +386,20 @@ class Helper:
             self._readable()
         return bool(there)
 
-    def ask(self, request: tuple[str | float | bytes, ...], fds: Sequence[int] = ()) -> None:
-        """Ask for something, with descriptors, which are closed here then.
-
-        It is sent together with what else is asked for in this turn of the loop, or as soon as that is much.
-        """
+    def ask(self, request: tuple[str | float | bytes, ...]) -> None:
+        """Ask for something; it is sent together with what else is asked for in this turn of the loop."""
         self._asked.append(request)
-        self._fds += fds
-        if len(self._asked) == _TOGETHER:
+        self._loop.call_soon(self.flush)
+
+    def _flush_if_idle(self) -> None:
+        """Send what was asked for, unless it has so much to do that the next message may become longer."""
+        if self._sent < _TOGETHER:
             self.flush()
-        elif len(self._asked) == 1:
-            self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Send what was asked for."""
         if self._asked:
+            self._sent = self.starting
             self._queue.append((marshal.dumps(self._asked), self._fds))
             self._asked, self._fds = [], []
             if len(self._queue) == 1:
@@ -430,6 +433,7 @@ class Helper:
         if message:
             for answer in marshal.loads(message):
                 self._take(answer)
+            self._flush_if_idle()
         else:
             self.close()
             _kill_marked(self._marks)
@@ -441,6 +445,7 @@ class Helper:
             return
         if answer[0] in ("started", "failed"):
             self.starting -= 1
+            self._sent -= 1
         self._hear(answer)
 
     def adopted(self, number: int, started: set[int]) -> list[int]:
