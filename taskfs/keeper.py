@@ -85,6 +85,8 @@ class Task:
     end; ``killed``: it has got that; ``asked``: the groups that have got SIGTERM.
     """
 
+    __slots__ = ("asked", "began", "deadline", "killed", "pid", "serial", "starting")
+
     def __init__(self, serial: int, pid: int, began: float, starting: int | None) -> None:
         self.serial = serial
         self.pid = pid
@@ -92,7 +94,7 @@ class Task:
         self.starting = starting
         self.deadline: float | None = None
         self.killed = False
-        self.asked: set[int] = set()
+        self.asked: tuple[int, ...] = ()
 
 
 class Keeper:
@@ -362,7 +364,7 @@ class Keeper:
                     self._beyond.add(pid)
                     self._changed = True
             elif (group := os.getpgid(pid)) not in task.asked:
-                task.asked.add(group)
+                task.asked += (group,)
                 with contextlib.suppress(PermissionError):
                     os.kill(pid if group == self._me else -group, signal.SIGTERM)
 
@@ -372,6 +374,7 @@ class NoDirectory(OSError):
 
 
 _ENVIRON = dict(os.environb)
+_PATH = os.fsencode(os.defpath)
 
 
 class Job:
@@ -379,6 +382,8 @@ class Job:
     much the priority is to be lower, whether one may have to wait for the program or the directory, and as
     which descriptors the first of those that come with the job are wanted; the others are name spaces.
     """
+
+    __slots__ = ("argv", "directory", "environ", "nice", "numbers", "slow")
 
     def __init__(
         self,
@@ -398,8 +403,7 @@ class Job:
 
     def program(self) -> bytes:
         """The file that is to be run, seen from its directory. Errors: as of `find`."""
-        path = self.environ.get(b"PATH", os.fsencode(os.defpath))
-        return find(self.argv[0], path, self.directory)
+        return find(self.argv[0], self.environ.get(b"PATH", _PATH), self.directory)
 
 
 def _go(directory: bytes) -> None:

@@ -407,8 +407,9 @@ class Session(Directory):
     async def _adopt(self, children: list[Child]) -> None:
         turn = Turn()
         for child in children:
-            await turn.give()
-            self.alive()
+            if turn.over():
+                await turn.give()
+                self.alive()
             if self._team is None:
                 self._team = Team(self, self._leaf.early_input())
             self._enter(self._team, child)
@@ -443,7 +444,8 @@ class Session(Directory):
     async def _give_back_in_turn(self, children: list[Child]) -> None:
         turn = Turn()
         for child in children:
-            await turn.give()
+            if turn.over():
+                await turn.give()
             self.background(child.release(self.proc))  # one whose host hangs keeps nobody up
 
     def signal(self, number: signal.Signals) -> Maybe[None]:

@@ -320,9 +320,9 @@ class Feed:
         if self.broken:
             os.close(fd)
             return
-        os.set_blocking(fd, False)
         self._fd = fd
-        self._flush()
+        if self._queue or self.ended:
+            self._flush()
 
     def write(self, data: bytes) -> bool:
         """Queue ``data``; False if the queue is now so long that the writer should `wait`.
@@ -389,6 +389,7 @@ class Feed:
 
     def _flush(self) -> None:
         """Write as much as the pipe takes; see to it that the rest follows."""
+        os.set_blocking(self._fd, False)
         try:
             while self._queue:
                 n = os.write(self._fd, self._queue[0])
