@@ -31,8 +31,8 @@ class Door:
 
     def __init__(self, system: System, directory: str, answer: Callable[[Conn], None]) -> None:
         """Errors: those of the host."""
-        made = f"{directory}/{os.urandom(4).hex()}"
-        self._path = f"{directory}/{os.urandom(16).hex()}"
+        names = os.urandom(20).hex()
+        made, self._path = f"{directory}/{names[:8]}", f"{directory}/{names[8:]}"
         self.address = f"unix!{self._path}"
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
@@ -45,19 +45,27 @@ class Door:
             raise
         self._listener = Listener(system, sock, Address("unix", self._path, ""), self._remove)
         self._answer = answer
-        self._room = asyncio.Semaphore(MAXCALLS)
-        self._taking = asyncio.get_running_loop().create_task(self._take())
+        self._taking: asyncio.Task[None] | None = None
+        asyncio.get_running_loop().add_reader(sock, self._called, sock)
+
+    def _called(self, sock: socket.socket) -> None:
+        """Somebody calls, for the first time: at most doors nobody ever does."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sock)
+        self._taking = loop.create_task(self._take())
 
     async def _take(self) -> None:
+        room = asyncio.Semaphore(MAXCALLS)
         while True:
-            await self._room.acquire()
+            await room.acquire()
             conn = await self._listener.take()
-            conn.at_end = self._room.release
+            conn.at_end = room.release
             self._answer(conn)
 
     def close(self) -> None:
         """Nobody can call here any more. The calls that were answered go on."""
-        self._taking.cancel()
+        if self._taking is not None:
+            self._taking.cancel()
         self._listener.close()
 
     def _remove(self) -> None:

@@ -128,8 +128,15 @@ class Spool:
         self.finish()
         self._tell = None
         self._stop_retrying()
-        while self._drop():
-            pass
+        self._budget.memory -= len(self._head) + len(self._tail)
+        if self._segments:
+            self._budget.disk -= self.end - len(self._tail) - self._segments[0][0]
+            for _, fd in self._segments:
+                os.close(fd)
+            self._segments = []
+        self._head.clear()
+        self._tail = b""
+        self.start = self.end
 
     def _resume(self) -> None:
         """There may be room again."""
@@ -230,8 +237,8 @@ class Spool:
         pieces += [self.end - len(self._tail), self.end]
         return pieces[0] if self._head else pieces[1] if self._segments else self.end
 
-    def _drop(self) -> bool:
-        """Give the oldest piece up; False if there is none."""
+    def _drop(self) -> None:
+        """Give the oldest piece up."""
         second = self._second()
         if self._head:
             self._budget.memory -= len(self._head)
@@ -240,13 +247,10 @@ class Spool:
             first, fd = self._segments.pop(0)
             self._budget.disk -= second - first
             os.close(fd)
-        elif self._tail:
+        else:
             self._budget.memory -= len(self._tail)
             self._tail = b""
-        else:
-            return False
         self.start = second
-        return True
 
     # --- the readers' side ---------------------------------------------------------------------
 
