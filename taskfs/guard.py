@@ -369,8 +369,8 @@ class Helper:
         self.starting += 1
         self._asked.append(("start", number, len(fds), job))
         self._fds += fds
-        if self.starting == 1 or len(self._asked) >= _TOGETHER:
-            self.flush()  # if it has nothing else to do, others can come while it is at it
+        if len(self._asked) >= _TOGETHER:
+            self.flush()
         elif len(self._asked) == 1:
             self._loop.call_soon(self._flush_if_idle)
 
