@@ -115,7 +115,7 @@ async def _here(w: World, numbers: Sequence[int], rounds: int) -> list[Row]:
             if _installed(name):
                 command = argv.format(n=n, jobs=min(n, JOBS))
                 works[name] = partial(asyncio.to_thread, _tool, command)
-        found = await _in_turn(works, rounds * (MORE if n <= SMALL else 1))
+        found = await _in_turn(w, works, rounds * (MORE if n <= SMALL else 1))
         for name, seconds in found.items():
             if name != "taskfs":
                 target = _target(n, name)
@@ -143,7 +143,7 @@ async def _over_9p(
             "taskfs": partial(_run, w, n, tree),
             "asyncio": partial(_asyncio, n),
         }
-        found = await _in_turn(works, rounds * (MORE if n <= SMALL else 1))
+        found = await _in_turn(w, works, rounds * (MORE if n <= SMALL else 1))
         wanted = target if n <= QUICK else None
         rows.append(Row(f"{n} tasks, {where}", found["taskfs"], "asyncio", found["asyncio"], "ms", wanted))
     return rows
@@ -160,7 +160,7 @@ async def _typed(w: World, rounds: int) -> list[Row]:
     }
     for name, argv in tools.items():
         works[name] = partial(asyncio.to_thread, _tool, argv.format(n=TYPED, jobs=TYPED))
-    found = await _in_turn(works, rounds)
+    found = await _in_turn(w, works, rounds)
     return [
         Row(f"{' '.join(words)}, {how}", found[how], f"{name}, cold", found[name], "ms")
         for how in ("cold", "warm")
@@ -168,11 +168,16 @@ async def _typed(w: World, rounds: int) -> list[Row]:
     ]
 
 
-async def _in_turn(works: dict[str, Work], rounds: int) -> dict[str, float]:
-    """The median of the seconds that each takes, when it has been done before."""
+async def _in_turn(w: World, works: dict[str, Work], rounds: int) -> dict[str, float]:
+    """The median of the seconds that each takes, when it has been done before.
+
+    None pays for what the one before has left to be cleared away.
+    """
     found: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(rounds + 1):
         for name, work in works.items():
+            await w.device.settled()
+            gc.collect()
             start = time.perf_counter()
             await work()
             if turn:
@@ -255,12 +260,12 @@ def _program(argv: list[str]) -> None:
 
 async def _bytes(w: World, large: int, broadcast: int, rounds: int) -> list[Row]:
     through: dict[str, Work] = {"taskfs": partial(_cat, w, 0, large), "asyncio": partial(_pipe, 1, large)}
-    one = await _in_turn(through, rounds)
+    one = await _in_turn(w, through, rounds)
     many: dict[str, Work] = {
         "taskfs": partial(_cat, w, CHILDREN, broadcast),
         "asyncio": partial(_pipe, CHILDREN, broadcast),
     }
-    all_ = await _in_turn(many, rounds)
+    all_ = await _in_turn(w, many, rounds)
     speed = [large / seconds / 1e6 for seconds in (one["taskfs"], one["asyncio"])]
     return [
         Row("100 MB through cat, here", speed[0], "asyncio", speed[1], "MB/s", Target("ratio", least=0.5)),
@@ -274,7 +279,7 @@ async def _bytes(w: World, large: int, broadcast: int, rounds: int) -> list[Row]
 
 async def _stream(w: World, what: str, large: int, rounds: int, target: Target) -> Row:
     works: dict[str, Work] = {"taskfs": partial(_cat, w, 1, large), "asyncio": partial(_pipe, 1, large)}
-    found = await _in_turn(works, rounds)
+    found = await _in_turn(w, works, rounds)
     rates = [large / found[name] / 1e6 for name in ("taskfs", "asyncio")]
     return Row(what, rates[0], "asyncio", rates[1], "MB/s", target)
 
@@ -337,7 +342,7 @@ async def _pipe(n: int, size: int) -> None:
 async def _lines(w: World, where: str, lines: int, rounds: int) -> Row:
     text = b"".join(b"the quick brown fox jumps over line %d\n" % n for n in range(lines))
     works: dict[str, Work] = {"taskfs": partial(_deal, w, text), "asyncio": partial(_deal_asyncio, text)}
-    found = await _in_turn(works, rounds)
+    found = await _in_turn(w, works, rounds)
     rates = [len(text) / found[name] / 1e6 for name in ("taskfs", "asyncio")]
     return Row(f"{lines:,} lines to {TAKERS} tasks, {where}", rates[0], "asyncio", rates[1], "MB/s")
 
