@@ -46,12 +46,12 @@ class Door:
         self._listener = Listener(system, sock, Address("unix", self._path, ""), self._remove)
         self._answer = answer
         self._taking: asyncio.Task[None] | None = None
-        asyncio.get_running_loop().add_reader(sock, self._called, sock)
+        asyncio.get_running_loop().add_reader(sock.fileno(), self._called, sock.fileno())
 
-    def _called(self, sock: socket.socket) -> None:
+    def _called(self, number: int) -> None:
         """Somebody calls, for the first time: at most doors nobody ever does."""
         loop = asyncio.get_running_loop()
-        loop.remove_reader(sock)
+        loop.remove_reader(number)
         self._taking = loop.create_task(self._take())
 
     async def _take(self) -> None:

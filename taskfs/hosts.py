@@ -17,6 +17,7 @@ from nsh.errors import P9Error
 from nsh.hostnames import fold
 from nsh.kern.chan import Chan, Maybe, must_wait, settle
 from nsh.kern.namec import Access, namec, quote
+from nsh.net.step import begun
 from nsh.p9.const import ORDWR
 from nsh.p9.stat import Dir
 from taskfs.child import HELD, Child
@@ -98,9 +99,9 @@ class Host:
         if self._leaving is not None and self._directory is not None and self._plain(session.proc) is None:
             self._let_go()  # it was kept for who sees the same
         self._enter()
-        making = asyncio.ensure_future(self._make(session))
+        making, told = _begun(self._make(session))
         try:
-            return await self._result(making, PATIENCE)
+            return await self._result(making, told, PATIENCE)
         except BaseException:
             # it goes on: the session may exist already, and whoever made it must give it back
             session.background(self._unmake(making, session))
@@ -302,19 +303,20 @@ class Host:
 
     async def _ask(self, result: Awaitable[T], patience: float = 0.0) -> T:
         """As `ask`; a host that cannot be looked at yet has so many seconds for it, if it is not 0."""
-        task = asyncio.ensure_future(result)
+        task, told = _begun(result)
         task.add_done_callback(looked_at)
         try:
-            return await self._result(task, patience)
+            return await self._result(task, told, patience)
         finally:
             # a request that is cut short may wait for a host that never answers: nobody waits with it
             if not task.done():
                 task.cancel()
             del task  # its error knows this frame: each would keep the other, and all that is known here
 
-    async def _result(self, task: asyncio.Future[T], patience: float) -> T:
-        """The same of a task, which goes on when nobody waits for it any more."""
-        await self._until_done(task, patience)
+    async def _result(self, task: asyncio.Future[T], told: asyncio.Future[None], patience: float) -> T:
+        """The same of what `_begun` has begun, which goes on when nobody waits for it any more."""
+        if not task.done():
+            await self._until_done(task, told, patience)
         try:
             return task.result()
         except (errors.Emountrpc, errors.Ehungup) as e:
@@ -324,24 +326,18 @@ class Host:
         finally:
             del task
 
-    async def _until_done(self, task: asyncio.Future[Any], patience: float) -> None:
+    async def _until_done(
+        self, task: asyncio.Future[Any], told: asyncio.Future[None], patience: float
+    ) -> None:
         """Wait for ``task``. Errors: `Lost`."""
-        loop = asyncio.get_running_loop()
-        asking: asyncio.Future[None] = loop.create_future()  # ends when the host is lost, too
-
-        def answered(_: object) -> None:
-            if not asking.done():
-                asking.set_result(None)
-
-        self._asking.add(asking)
-        task.add_done_callback(answered)
-        timer = loop.call_later(patience, self._late) if patience else None
+        self._asking.add(told)
+        timer = asyncio.get_running_loop().call_later(patience, self._late) if patience else None
         try:
-            await asking
+            await told
             if not task.done():
                 raise Lost()
         finally:
-            self._asking.discard(asking)
+            self._asking.discard(told)
             if timer is not None:
                 timer.cancel()
 
@@ -516,6 +512,20 @@ def _begin_walks(above: Chan, file: Chan, number: str) -> list[Walked]:
 
     assert file.path.parent is not None
     return begin_walks(above, file.path.parent, [(number,), *((number, name) for name in HELD)])
+
+
+def _begun(result: Awaitable[T]) -> tuple[asyncio.Future[T], asyncio.Future[None]]:
+    """What comes of ``result``, and a future that ends with it, and may be ended before."""
+    told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def tell() -> T:
+        try:
+            return await result
+        finally:
+            if not told.done():
+                told.set_result(None)
+
+    return begun(tell()), told
 
 
 async def _answer(asked: Maybe[T]) -> T | OSError:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from nsh import errors
 from nsh.kern.chan import Chan, Maybe, must_wait, settle
+from nsh.net.step import begun
 from nsh.p9.const import OREAD
 from taskfs.child import Child
 from taskfs.many import TOGETHER, Lost, looked_at
@@ -104,7 +105,7 @@ class InOrder:
         self._prefixes = prefixes
         self._lock = asyncio.Lock()
         self._position = 0
-        self._asked: dict[int, asyncio.Task[bytes]] = {}
+        self._asked: dict[int, asyncio.Future[bytes]] = {}
         self._ended: set[int] = set()
         self._failures: list[OSError] = []
         self._turn = 0
@@ -209,9 +210,9 @@ class InOrder:
         self.end({source.child for source in self._sources})
 
 
-def _begin(reading: Any) -> asyncio.Task[bytes]:
+def _begin(reading: Any) -> asyncio.Future[bytes]:
     """Let a child be asked while its answer is not needed yet."""
-    task: asyncio.Task[bytes] = asyncio.get_running_loop().create_task(reading)
+    task: asyncio.Future[bytes] = begun(reading)
     task.add_done_callback(looked_at)
     return task
 

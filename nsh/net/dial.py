@@ -229,7 +229,7 @@ class Listener:
     def close(self) -> None:
         """Announce no more; connections that were accepted stay."""
         # else asyncio does, a turn after who waits here was cancelled, with a number that others may have
-        asyncio.get_running_loop().remove_reader(self._sock)
+        asyncio.get_running_loop().remove_reader(self._sock.fileno())
         self._sock.close()
         self._cleanup()
 

@@ -1,8 +1,9 @@
-"""The first step of a request's coroutine, without a task.
+"""The first step of a coroutine, without a task.
 
 A server answers most requests at once. `start` therefore steps the coroutine of a request itself, as
-`nsh.p9.server.Start` says, and makes a task only of one that really waits. What the coroutine is for is
-nothing that is known here.
+`nsh.p9.server.Start` says, and makes a task only of one that really waits. A client's request goes out in the
+first step: with `begun` it need not wait for the next turn of the loop. What the coroutine is for is nothing
+that is known here.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import asyncio
 import contextvars
 from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from nsh.p9.server import Done
+if TYPE_CHECKING:
+    from nsh.p9.server import Done
+
+T = TypeVar("T")
 
 
 class _FirstStep:
@@ -86,27 +90,55 @@ def _waiting_for(future: Any) -> Any:
 
 def start(coro: Coroutine[Any, Any, Any], done: Done) -> asyncio.Task[Any] | None:
     """Step ``coro``; only if it has to wait, let a task do the rest (see `nsh.p9.server.Start`)."""
+    ended, value = _begin(coro)
+    if not ended:
+        value.add_done_callback(_told(done))
+        return value  # type: ignore[no-any-return]
+    try:
+        if isinstance(value, BaseException):
+            done(None, value)
+        else:
+            done(value, None)
+    finally:
+        # an error holds the frames that it passed: with this one it would hold itself, and Chans
+        del value
+    return None
+
+
+def begun(coro: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+    """What comes of ``coro``, of which the first step has been taken."""
+    ended, value = _begin(coro)
+    if not ended:
+        return value  # type: ignore[no-any-return]
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    try:
+        if isinstance(value, asyncio.CancelledError):
+            future.cancel()
+        elif isinstance(value, BaseException):
+            future.set_exception(value)
+        else:
+            future.set_result(value)
+    finally:
+        del value
+    return future
+
+
+def _begin(coro: Coroutine[Any, Any, Any]) -> tuple[bool, Any]:
+    """(True, value or error) of a coroutine that ends with its first step, else (False, a task)."""
     loop = asyncio.get_running_loop()
     context = contextvars.copy_context()
     first = _FirstStep()
     ended, value = _step(coro, loop, context, first)
     if ended:
         try:
-            if isinstance(value, BaseException):
-                done(None, value)
-            else:
-                done(value, None)
+            return True, value
         finally:
-            del (
-                value
-            )  # an error holds the frames that it passed: with this one it would hold itself, and Chans
-        return None
+            del value
     if value is not None:
         value._asyncio_future_blocking = False
     task = loop.create_task(_Rest(coro, value), context=context)
     first.become(task)
-    task.add_done_callback(_told(done))
-    return task
+    return False, task
 
 
 def _step(
