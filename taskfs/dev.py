@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nsh.dev.launch import Foresight
     from nsh.kern.proc import Proc, System
     from taskfs.back import Exchanges
+    from taskfs.door import Doors
     from taskfs.guard import Guard
     from taskfs.hosts import Hosts
     from taskfs.journal import Journal
@@ -75,6 +76,13 @@ class TaskDevice(Device):
         if self._boot is not None:
             self._boot.atexit(guard.unwanted)
         return guard
+
+    @cached_property
+    def doors(self) -> Doors:
+        """Where tasks call."""
+        from taskfs.door import Doors
+
+        return Doors(self.system, self.guard)
 
     @cached_property
     def foresight(self) -> Foresight:

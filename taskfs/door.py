@@ -2,8 +2,8 @@
 
 Whoever knows the name of the socket may call, and nobody finds it out who is not told: it is made in a
 directory that is ours alone, and under another name than the one that it has in the end, so that Linux,
-which shows all names under which sockets were made (/proc/net/unix), does not show this one. Who answers
-is `post`'s business.
+which shows all names under which sockets were made (/proc/net/unix), does not show this one. No door is used
+twice. Who answers is `post`'s business.
 """
 
 from __future__ import annotations
@@ -21,15 +21,58 @@ from nsh.net.dial import BACKLOG, Listener
 
 if TYPE_CHECKING:
     from nsh.kern.proc import System
+    from taskfs.guard import Guard
 
 MAXCALLS = 512
 """Calls at one door that are answered at a time; more wait."""
 
 
-class Door:
-    """A door in ``directory``; each call is given to ``answer``. ``address``: what a caller dials."""
+class Doors:
+    """The doors in the directory of ``guard``.
 
-    def __init__(self, system: System, directory: str, answer: Callable[[Conn], None]) -> None:
+    The first task of a session waits for its door, and to make one takes a third of the time of a task. So
+    one is made ahead, when another is closed and nobody waits.
+    """
+
+    def __init__(self, system: System, guard: Guard) -> None:
+        self._system = system
+        self._guard = guard
+        self._spare: Door | None = None
+        guard.leaving.append(self._close_spare)
+
+    def open(self, answer: Callable[[Conn], None]) -> Door:
+        """A door; each call is given to ``answer``. Errors: those of the host."""
+        door, self._spare = self._spare, None
+        if door is None:
+            door = Door(self._system, self._guard.directory())
+        door.answer = answer
+        return door
+
+    def close(self, door: Door) -> None:
+        """Nobody can call at ``door`` any more. The calls that were answered go on."""
+        door.close()
+        asyncio.get_running_loop().call_soon(self._make_ahead)
+
+    def _make_ahead(self) -> None:
+        if self._spare is None and (place := self._guard.place):
+            with contextlib.suppress(OSError):  # who needs one will be told why there is none
+                self._spare = Door(self._system, place)
+
+    def _close_spare(self) -> None:
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
+
+
+class Door:
+    """A door in ``directory``, made before anybody is told of it.
+
+    ``address``: what a caller dials; ``answer``: what each call is given to.
+    """
+
+    answer: Callable[[Conn], None]
+
+    def __init__(self, system: System, directory: str) -> None:
         """Errors: those of the host."""
         names = os.urandom(20).hex()
         made, self._path = f"{directory}/{names[:8]}", f"{directory}/{names[8:]}"
@@ -44,7 +87,6 @@ class Door:
             sock.close()
             raise
         self._listener = Listener(system, sock, Address("unix", self._path, ""), self._remove)
-        self._answer = answer
         self._taking: asyncio.Task[None] | None = None
         asyncio.get_running_loop().add_reader(sock.fileno(), self._called, sock.fileno())
 
@@ -60,10 +102,10 @@ class Door:
             await room.acquire()
             conn = await self._listener.take()
             conn.at_end = room.release
-            self._answer(conn)
+            self.answer(conn)
 
     def close(self) -> None:
-        """Nobody can call here any more. The calls that were answered go on."""
+        """Nobody can call here any more."""
         if self._taking is not None:
             self._taking.cancel()
         self._listener.close()

@@ -91,7 +91,8 @@ class Watcher(Protocol):
 class Guard:
     """The tasks of an nsh, by number, and the helper while it is wanted or one of them is there.
 
-    ``outputs`` tells whoever reads them when there is something in their pipes.
+    ``outputs`` tells whoever reads them when there is something in their pipes; ``leaving``: who is told when
+    the `directory` is to go.
     """
 
     def __init__(self) -> None:
@@ -105,6 +106,7 @@ class Guard:
         self._starting: dict[int, asyncio.Future[None]] = {}
         self._bell = Bell()
         self._timer: asyncio.TimerHandle | None = None
+        self.leaving: list[Callable[[], None]] = []
 
     async def start(self, watcher: Watcher, job: Job, standard: Sequence[int]) -> None:
         """Start a task, with these as its ``standard`` input, output and error; the descriptors of its files
@@ -154,6 +156,11 @@ class Guard:
             self._directory = _private()
             self._tell_directory()
         return self._directory
+
+    @property
+    def place(self) -> str:
+        """The `directory`, if it is there; to ask for it does not make it stay."""
+        return self._directory if self._helpers else ""
 
     def _have_helpers(self) -> list[Helper]:
         self._wanted = True
@@ -231,6 +238,8 @@ class Guard:
                     self._remove_directory()
 
     def _remove_directory(self) -> None:
+        for leave in self.leaving:
+            leave()
         if self._directory:
             _remove(self._directory)
             self._directory = ""

@@ -16,7 +16,7 @@ from nsh import errors
 from nsh.errors import P9Error
 from nsh.hostnames import fold
 from nsh.kern.chan import Chan, Maybe, must_wait, settle
-from nsh.kern.namec import Access, namec, quote
+from nsh.kern.namec import Access, namec, quote, step
 from nsh.net.step import begun
 from nsh.p9.const import ORDWR
 from nsh.p9.stat import Dir
@@ -613,10 +613,11 @@ class Hosts:
         proc = session.proc
         try:
             entries = await proc.readdir(REMOTE)
+            above = await namec(proc, REMOTE, Access.MOUNT)
         except OSError:
             return []
         names = list(dict.fromkeys(entry.name for entry in entries if entry.isdir))
-        ids = {name: await _mount_id(proc, f"{REMOTE}/{name}") for name in names}
+        ids = {name: await _mount_id(proc, above, name) for name in names}
         names.sort(key=lambda name: -ids[name])
         for name, mount in list(self._met):
             if ids.get(name) != mount and not self._met[name, mount].children:
@@ -649,10 +650,10 @@ class Hosts:
         return host
 
 
-async def _mount_id(proc: Proc, name: str) -> int:
-    """The number of the newest mount on ``name``, 0 if it is no mount point."""
+async def _mount_id(proc: Proc, above: Chan, name: str) -> int:
+    """The number of the newest mount on ``name`` in the directory ``above``, 0 if it is no mount point."""
     try:
-        covered = await namec(proc, name, Access.MOUNT)
+        covered = await settle(step(above, name, proc.pgrp))
     except OSError:
         return 0
     head = proc.pgrp.find(covered)

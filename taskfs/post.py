@@ -61,9 +61,7 @@ class Post:
     def address(self) -> str:
         """What tasks dial. Errors: those of the host, when it is first asked for."""
         if self._door is None:
-            from taskfs.door import Door
-
-            self._door = Door(self._device.system, self._device.guard.directory(), self._answer)
+            self._door = self._device.doors.open(self._answer)
         return self._door.address
 
     async def room(self) -> Room:
@@ -111,7 +109,7 @@ class Post:
         self._holders -= 1
         if not self._holders:
             if self._door is not None:
-                self._door.close()
+                self._device.doors.close(self._door)
                 self._door = None
             building, self._building = self._building, None
             if building is not None and building.done() and not building.exception():

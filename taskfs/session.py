@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
@@ -21,6 +21,7 @@ from nsh.kern.chan import Chan, Maybe, Path, must_wait, settle
 from nsh.kern.dev import Device, Directory, File, up
 from nsh.kern.namec import quote
 from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
+from nsh.net.step import begun
 from nsh.p9.const import OREAD
 from nsh.p9.stat import Dir
 from taskfs import ctl, status
@@ -332,9 +333,9 @@ class Session(Directory):
         role = self.role or Role(0, 1, self.device.hosts.here.name, self.post, "")
         return self._leaf.exec([substitute(arg, role.rank, role.size, role.host) for arg in argv], role)
 
-    def _to_the_end(self, work: Awaitable[None]) -> Awaitable[None]:
+    def _to_the_end(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
         """``work``, which is not left half done when nobody waits for it any more."""
-        task = asyncio.ensure_future(work)
+        task = begun(work)
         self.device.background(task)
         return asyncio.shield(task)
 
