@@ -126,7 +126,7 @@ async def _here(w: World, numbers: Sequence[int], rounds: int) -> list[Row]:
 def _target(n: int, name: str) -> Target | None:
     if name == "asyncio":
         return Target("ratio", most=2) if n <= QUICK else None
-    return Target("ratio", most=1) if name in TOOLS and name != "xargs" and n >= 4 else None
+    return Target("ratio", most=1) if name in TOOLS and n >= 4 else None
 
 
 async def _over_9p(
