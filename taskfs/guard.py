@@ -42,6 +42,8 @@ _SHORT = 4096
 """Bytes of a job that are part of a message; a longer one goes in a file."""
 _TOGETHER = 8
 """The most that is asked in one message, which can have some 250 descriptors."""
+_PATIENCE = 0.01
+"""Seconds that the start of a task waits for others to go with it, while the keeper is busy."""
 
 
 class Job(NamedTuple):
@@ -376,11 +378,7 @@ class Helper:
     def start(self, number: int, job: bytes, fds: Sequence[int]) -> None:
         """Ask for the start of a task."""
         self.starting += 1
-        self._asked.append(("start", number, len(fds), job))
-        self._fds += fds
-        if len(self._asked) >= _TOGETHER:
-            self.flush()
-        elif len(self._asked) == 1:
+        if self._add(("start", number, len(fds), job), fds) == 1:
             self._loop.call_soon(self._flush_if_idle)
 
     def lives(self) -> bool:
@@ -397,13 +395,23 @@ class Helper:
 
     def ask(self, request: tuple[str | float | bytes, ...]) -> None:
         """Ask for something; it is sent together with what else is asked for in this turn of the loop."""
+        if self._add(request):
+            self._loop.call_soon(self.flush)
+
+    def _add(self, request: tuple[str | float | bytes, ...], fds: Sequence[int] = ()) -> int:
+        """Ask for something, with descriptors, which are closed here then; returns how much waits to be sent."""
         self._asked.append(request)
-        self._loop.call_soon(self.flush)
+        self._fds += fds
+        if len(self._asked) == _TOGETHER:
+            self.flush()
+        return len(self._asked)
 
     def _flush_if_idle(self) -> None:
         """Send what was asked for, unless it has so much to do that the next message may become longer."""
         if self._sent < _TOGETHER:
             self.flush()
+        elif self._asked:
+            self._loop.call_later(_PATIENCE, self.flush)  # it may wait, and not be busy
 
     def flush(self) -> None:
         """Send what was asked for."""

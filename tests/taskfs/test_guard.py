@@ -226,23 +226,27 @@ async def test_a_task_starts_in_a_directory_that_this_very_process_serves(tmp_pa
 async def test_a_directory_that_does_not_answer_holds_up_nobody_else(tmp_path: Path) -> None:
     hung = tmp_path / "hung"
     hung.mkdir()
-    with server("memfs /tmp; mkdir /tmp/0 /tmp/1") as (address, _), ninepfuse(address, hung) as mount:
+    many = range(20)  # more than the helpers are told of at a time
+    directories = " ".join(f"/tmp/{i}" for i in many)
+    with server(f"memfs /tmp; mkdir {directories}") as (address, _), ninepfuse(address, hung) as mount:
         async with world() as w:
             mount.send_signal(signal.SIGSTOP)
             try:
-                stuck = [await w.clone() for _ in range(2)]
+                stuck = [await w.clone() for _ in many]
                 # not the same: who waits for another one to look a name up cannot even be killed
                 waiting = [
                     asyncio.create_task(w.refusal(f"dir {hung}/{i}\nexec true", f"{s}/ctl"))
                     for i, s in enumerate(stuck)
                 ]
+                await until(lambda: len(w.device.guard._starting) == len(stuck))
                 s = await w.clone()
                 await w.echo("exec echo runs", f"{s}/ctl")
                 assert await w.cat(f"{s}/stdout") == "runs\n"
                 assert not any(task.done() for task in waiting)
                 await w.p.remove(stuck[0])
                 assert await waiting[0] == "i/o on hungup channel"
-                waiting[1].cancel()
+                for task in waiting[1:]:
+                    task.cancel()
                 await asyncio.wait(waiting)
                 await w.device.guard.idle()
             finally:
@@ -312,6 +316,19 @@ async def test_each_task_finds_the_program_of_its_own_directory(tmp_path: Path) 
             await w.echo(f"dir {tmp_path / str(n)}", f"{s}/ctl")
         await asyncio.gather(*(w.echo("exec program", f"{s}/ctl") for s in sessions))
         assert [await w.cat(f"{s}/stdout") for s in sessions] == [f"{n}\n" for n in range(20)]
+
+
+async def test_whatever_is_asked_at_once_fits_into_messages() -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("exec cat", f"{s}/ctl")
+        pids = helpers(w)
+        for _ in range(10_000):
+            w.device.guard.signal(1, 0)
+        await w.echo("exec echo next", f"{await w.clone()}/ctl")
+        await w.echo("closein", f"{s}/ctl")
+        assert (await w.cat(f"{s}/wait")).endswith("''\n")
+        assert helpers(w) == pids
 
 
 async def test_as_many_tasks_as_do_not_fit_into_the_socket_at_once() -> None:
