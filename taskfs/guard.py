@@ -399,7 +399,7 @@ class Helper:
             self._loop.call_soon(self.flush)
 
     def _add(self, request: tuple[str | float | bytes, ...], fds: Sequence[int] = ()) -> int:
-        """Ask for something, with descriptors, which are closed here then; returns how much waits to be sent."""
+        """Ask for something, with descriptors, which are closed here then; returns how much is to be sent."""
         self._asked.append(request)
         self._fds += fds
         if len(self._asked) == _TOGETHER:

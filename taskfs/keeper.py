@@ -473,8 +473,11 @@ def _become(job: Job, files: Sequence[tuple[int, int]], spaces: Sequence[int], t
         for ignored in _RESET:
             signal.signal(ignored, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        numbers = {number for _, number in files}
+        told = fcntl.fcntl(told, fcntl.F_DUPFD_CLOEXEC, max(numbers) + 1)
         for source, number in files:
             os.dup2(source, number)
+        _close_all_but({*numbers, told})  # others wait for the end of their pipes, and this may take long
         _go(job.directory)
         os.execve(job.program(), job.argv, job.environ)
     except OSError as e:
@@ -483,6 +486,15 @@ def _become(job: Job, files: Sequence[tuple[int, int]], spaces: Sequence[int], t
         os.write(told, bytes((False, errno.EINVAL)))
     finally:
         os._exit(1)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    low = 0
+    for fd in sorted(kept):
+        if low < fd:
+            os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 
 
 @functools.lru_cache  # only while a message is done

@@ -244,9 +244,9 @@ async def test_a_directory_that_does_not_answer_holds_up_nobody_else(tmp_path: P
                 assert await w.cat(f"{s}/stdout") == "runs\n"
                 assert not any(task.done() for task in waiting)
                 await w.p.remove(stuck[0])
-                assert await waiting[0] == "i/o on hungup channel"
                 for task in waiting[1:]:
                     task.cancel()
+                assert await waiting[0] == "i/o on hungup channel"
                 await asyncio.wait(waiting)
                 await w.device.guard.idle()
             finally:
