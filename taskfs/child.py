@@ -190,7 +190,7 @@ class Child:
             self._keep(HELD, opened)
             self._told = not isinstance(wrote[0], OSError)
         if isinstance(wrote[1], OSError):
-            raise wrote[1]
+            raise await host.why(wrote[1])
         try:
             await self.hold()  # as far as that was refused
         except OSError:

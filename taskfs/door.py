@@ -13,6 +13,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nsh.net.address import Address
@@ -42,10 +43,14 @@ class Doors:
 
     def open(self, answer: Callable[[Conn], None]) -> Door:
         """A door; each call is given to ``answer``. Errors: those of the host."""
+        directory = self._guard.directory()  # which is to stay, whoever made it
         door, self._spare = self._spare, None
+        if door is not None and not door.there:
+            door.close()  # somebody has tidied up
+            door = None
         if door is None:
-            door = Door(self._system, self._guard.directory())
-        door.answer = answer
+            door = Door(self._system, directory)
+        door.open(answer)
         return door
 
     def close(self, door: Door) -> None:
@@ -65,12 +70,7 @@ class Doors:
 
 
 class Door:
-    """A door in ``directory``, made before anybody is told of it.
-
-    ``address``: what a caller dials; ``answer``: what each call is given to.
-    """
-
-    answer: Callable[[Conn], None]
+    """A door in ``directory``, closed at first. ``address``: what a caller dials."""
 
     def __init__(self, system: System, directory: str) -> None:
         """Errors: those of the host."""
@@ -86,23 +86,24 @@ class Door:
         except BaseException:
             sock.close()
             raise
-        self._listener = Listener(system, sock, Address("unix", self._path, ""), self._remove)
+        self._number = sock.fileno()
+        self._listener = Listener(system, sock, Address("unix", self._path, ""), partial(_remove, self._path))
         self._taking: asyncio.Task[None] | None = None
-        asyncio.get_running_loop().add_reader(sock.fileno(), self._called, sock.fileno())
 
-    def _called(self, number: int) -> None:
+    @property
+    def there(self) -> bool:
+        """Can it be found?"""
+        return os.path.exists(self._path)
+
+    def open(self, answer: Callable[[Conn], None]) -> None:
+        """Give each call to ``answer``."""
+        asyncio.get_running_loop().add_reader(self._number, self._called, answer)
+
+    def _called(self, answer: Callable[[Conn], None]) -> None:
         """Somebody calls, for the first time: at most doors nobody ever does."""
         loop = asyncio.get_running_loop()
-        loop.remove_reader(number)
-        self._taking = loop.create_task(self._take())
-
-    async def _take(self) -> None:
-        room = asyncio.Semaphore(MAXCALLS)
-        while True:
-            await room.acquire()
-            conn = await self._listener.take()
-            conn.at_end = room.release
-            self.answer(conn)
+        loop.remove_reader(self._number)
+        self._taking = loop.create_task(_take(self._listener, answer))
 
     def close(self) -> None:
         """Nobody can call here any more."""
@@ -110,6 +111,16 @@ class Door:
             self._taking.cancel()
         self._listener.close()
 
-    def _remove(self) -> None:
-        with contextlib.suppress(OSError):  # somebody has tidied up
-            os.unlink(self._path)
+
+async def _take(listener: Listener, answer: Callable[[Conn], None]) -> None:
+    room = asyncio.Semaphore(MAXCALLS)
+    while True:
+        await room.acquire()
+        conn = await listener.take()
+        conn.at_end = room.release
+        answer(conn)
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):  # somebody has tidied up
+        os.unlink(path)

@@ -231,17 +231,18 @@ class Output(SessionFile):
 
 
 class Writer:
-    """One descriptor that is open for writing to the standard input.
+    """One descriptor that is open for writing to the standard input; ``written``: bytes, through it.
 
     A parent session keeps the stdin of its children open, and is a writer only while one of its own
     clients is. It says so by empty writes: the first, before any other, means "I only hold this open";
     after that one means "I have written all".
     """
 
-    __slots__ = ("_counted", "_fresh", "_session")
+    __slots__ = ("_counted", "_fresh", "_session", "written")
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.written = 0
         self._fresh = True
         self._counted = True
         session.writer_came()
@@ -254,7 +255,9 @@ class Writer:
             if not self._counted:
                 self._counted = True
                 session.writer_came()
-            return session.work.write(data, self)
+            taken = session.work.write(data, self)
+            self.written += len(data)
+            return taken
         if self._fresh:
             self._fresh = self._counted = False
             session.writer_waits()
@@ -292,9 +295,20 @@ class Input(SessionFile):
 
 
 class Stdio(Output, Input):
-    """stdio: reads as stdout, writes as stdin."""
+    """stdio: reads as stdout, writes as stdin.
+
+    A descriptor has one offset for both, but the output goes on where its reader was.
+    """
 
     counts = False
+
+    def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
+        writer: Writer | None = c.dirpos
+        if writer is not None:
+            if offset < writer.written:
+                writer.written = 0  # somebody has gone back
+            offset -= writer.written
+        return super().read(c, count, offset)
 
 
 FILES: dict[str, Callable[[Session], File]] = {

@@ -233,11 +233,10 @@ class Guard:
             self._bell.ring()
             if not self._wanted:
                 self.outputs.close()
-                if self._helpers:
-                    for helper in self._helpers:
-                        helper.close()
-                    self._helpers = []
-                    self._remove_directory()
+                for helper in self._helpers:
+                    helper.close()
+                self._helpers = []
+                self._remove_directory()
 
     def _remove_directory(self) -> None:
         for leave in self.leaving:

@@ -320,11 +320,16 @@ class Host:
         try:
             return task.result()
         except (errors.Emountrpc, errors.Ehungup) as e:
-            if self._users and not await self.check():
-                raise Lost(str(e)) from None
-            raise  # it was an answer: a session is gone there, but not the host
+            raise await self.why(e) from None
         finally:
             del task
+
+    async def why(self, e: OSError) -> OSError:
+        """What an error means that the host's connection has given: `Lost`, or what it says."""
+        broken = isinstance(e, errors.Emountrpc | errors.Ehungup)
+        if broken and self._users and not await self.check():
+            return Lost(str(e))
+        return e  # it was an answer: a session is gone there, but not the host
 
     async def _until_done(
         self, task: asyncio.Future[Any], told: asyncio.Future[None], patience: float

@@ -59,7 +59,9 @@ class Post:
 
     @property
     def address(self) -> str:
-        """What tasks dial. Errors: those of the host, when it is first asked for."""
+        """What tasks dial. Errors: those of the host, when it is first asked for; `Ehungup`."""
+        if not self._holders:
+            raise errors.Ehungup()
         if self._door is None:
             self._door = self._device.doors.open(self._answer)
         return self._door.address

@@ -168,7 +168,7 @@ class Task:
 
     def lost(self) -> None:
         """Nobody watches it any more; it must not run on unseen, as far as that can be helped."""
-        if self.ending is None:
+        if self.pid and self.ending is None:
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._end(Ending(self.pid, 0, 0, 0, "lost"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from nsh import errors
@@ -21,7 +21,6 @@ from nsh.kern.chan import Chan, Maybe, Path, must_wait, settle
 from nsh.kern.dev import Device, Directory, File, up
 from nsh.kern.namec import quote
 from nsh.kern.proc import RFCFDG, RFNOTEG, Proc
-from nsh.net.step import begun
 from nsh.p9.const import OREAD
 from nsh.p9.stat import Dir
 from taskfs import ctl, status
@@ -86,7 +85,7 @@ class Session(Directory):
         self._writers = 0
         self.fed_above = False
         self._lock = asyncio.Lock()
-        self._splices: dict[asyncio.Task[None], None] = {}
+        self._splices: dict[asyncio.Task[None], int] = {}  # and the descriptor of what is copied, or -1
         self._leaf_made: Leaf | None = None
         self._team: Team | None = None
         self.role: Role | None = None
@@ -333,9 +332,9 @@ class Session(Directory):
         role = self.role or Role(0, 1, self.device.hosts.here.name, self.post, "")
         return self._leaf.exec([substitute(arg, role.rank, role.size, role.host) for arg in argv], role)
 
-    def _to_the_end(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
+    def _to_the_end(self, work: Awaitable[None]) -> Awaitable[None]:
         """``work``, which is not left half done when nobody waits for it any more."""
-        task = begun(work)
+        task = asyncio.ensure_future(work)
         self.device.background(task)
         return asyncio.shield(task)
 
@@ -486,12 +485,17 @@ class Session(Directory):
             raise errors.Ewclosed()
         fd = await self.proc.open(path, OREAD)
         self.writer_came()
-        self._spliced(self._splice(fd))
+        self._spliced(self._splice(fd), fd)
 
-    def _spliced(self, work: Any) -> None:
+    def _spliced(self, work: Any, fd: int = -1) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._splices[task] = None
-        task.add_done_callback(self._splices.pop)
+        self._splices[task] = fd
+        task.add_done_callback(self._splice_over)
+
+    def _splice_over(self, task: asyncio.Task[None]) -> None:
+        fd = self._splices.pop(task)
+        if fd >= 0 and self.proc.status is None:
+            self.proc.close(fd)
 
     async def _splice(self, fd: int) -> None:
         writer = object()
@@ -503,8 +507,6 @@ class Session(Directory):
         except OSError:
             pass  # who reads the session's output sees that input is missing; there is nobody else to tell
         finally:
-            if self.proc.status is None:
-                self.proc.close(fd)
             self.writer_left(writer)
 
     async def xsplice(self, a: int, b: int) -> None:
@@ -556,7 +558,7 @@ class Session(Directory):
         """The sessions of this host that were reserved for this one, those that they reserved, and so on."""
         for child in self._children():
             session = child.directory.aux
-            if isinstance(session, Session):
+            if isinstance(session, Session) and not session.gone:
                 yield session
                 yield from session._below()
 
