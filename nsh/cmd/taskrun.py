@@ -36,6 +36,10 @@ BRIEF = 0.5
 """Seconds that a run may take before one is shown how it stands."""
 INTERVAL = 1.0
 """Seconds between two looks at how it stands, if looking takes no time."""
+SELDOM = 2.0
+"""Seconds between two looks, if looking takes long: it may have been one host, for once."""
+GLANCE = 0.5
+"""Seconds that a look may take before tasks are killed of which nothing is known."""
 LONGEST = 4 << 20
 """Bytes after which a line that does not end is broken; taskfs does that before."""
 
@@ -116,7 +120,7 @@ class Run:
         self._flows: list[Flow] = []
         self._waiting: asyncio.Task[list[Ending]] | None = None
         self._pending: set[asyncio.Task[object]] = set()  # the tasks' end, and the ends of their output
-        self._beside: list[asyncio.Task[None]] = []  # what nobody waits for
+        self._beside: list[asyncio.Task[Any]] = []  # what nobody waits for
         self._showing: list[asyncio.Task[None]] = []  # how it stands
         self._doing = "reserving"  # as long as nothing is known of how it stands
 
@@ -256,7 +260,7 @@ class Run:
                 self._seen = await self._session.look()
             except OSError:
                 return
-            await asyncio.sleep(max(INTERVAL, 10 * (time.monotonic() - begun)))
+            await asyncio.sleep(min(max(INTERVAL, 10 * (time.monotonic() - begun)), SELDOM))
 
     async def _draw(self) -> None:
         await asyncio.sleep(BRIEF)
@@ -332,10 +336,15 @@ class Run:
             await asyncio.wait([killing], timeout=GRACE)
 
     async def _kill(self) -> None:
-        seen = await self._session.look()
+        looking = asyncio.create_task(self._session.look())
+        self._beside.append(looking)
+        await asyncio.wait([looking], timeout=GLANCE)  # a host that hangs keeps nobody alive
+        seen = looking.result() if looking.done() else self._seen
         running = [task.rank for task in seen if task.running]
         if running:
             await self._say(f"interrupted: killing {together(self._places.names(running))}")
+        elif not looking.done():
+            await self._say("interrupted: killing all")
         await self._control(["kill"])
         await self._until_end()
         await self._finish()

@@ -23,7 +23,9 @@ USAGE = "[-af] [session ...]\n       tasks -k session ..."
 INTERVAL = 0.25
 """Seconds between two looks, if looking takes no time."""
 SHARE = 20
-"""Looking takes one part in so many of the time, at most."""
+"""Looking takes one part in so many of the time, at most,"""
+SELDOM = 2.0
+"""unless that were more than so many seconds between two looks: it may have been one host, for once."""
 TICK = 0.25
 """Seconds after which a new size of the terminal is noticed."""
 
@@ -68,7 +70,7 @@ async def _release(p: Proc, names: list[str]) -> str:
 
 async def _look_again(table: Table) -> None:
     """Look once more when it is time to."""
-    await asyncio.sleep(max(INTERVAL, SHARE * table.took))
+    await asyncio.sleep(min(max(INTERVAL, SHARE * table.took), SELDOM))
     await table.look()
 
 

@@ -250,6 +250,23 @@ async def test_an_interrupt_kills_all_tasks_and_says_so() -> None:
         assert err.startswith("on: interrupted: killing 0-1\n")
 
 
+async def test_a_host_that_hangs_keeps_no_task_of_others_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taskrun, "GRACE", 60.0)
+    async with three(tmp_path) as (s, some):
+        r = await Running.start(s, "-N", "-n", "3", "sh", "-c", "echo $$; exec sleep 1000")
+        pids = [int(line) for line in await r.until(3)]
+        some[0].stop()
+        try:
+            r.interrupt()
+            await until(lambda: sum(map(running, pids)) == 1)
+            assert (await r.written())[1] == "on: interrupted: killing all\n"
+        finally:
+            some[0].go_on()
+        assert await r.proc.wait() == "interrupted"
+
+
 async def test_what_was_kept_is_shown_after_an_interrupt() -> None:
     async with here() as s:
         r = await Running.start(s, "-bL", "-n", "2", "sh", "-c", "echo same; exec sleep 100")

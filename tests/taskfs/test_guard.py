@@ -208,6 +208,42 @@ async def test_a_session_that_is_freed_while_its_task_starts_leaves_nothing_runn
         await w.device.settled()
 
 
+async def test_a_start_that_is_given_up_when_the_helper_dies_kills_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed = list[int]()
+    monkeypatch.setattr(os, "killpg", lambda group, _: killed.append(group))
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("exec true", f"{s}/ctl")
+        assert await w.cat(f"{s}/wait")
+        for pid in helpers(w):
+            os.kill(pid, signal.SIGSTOP)
+        starting = asyncio.create_task(w.echo("exec sleep 1000", f"{s}/ctl"))
+        await until(lambda: bool(w.device.guard._starting))
+        starting.cancel()
+        await asyncio.wait([starting])
+        for pid in helpers(w):
+            os.kill(pid, signal.SIGKILL)
+        await w.device.guard.idle()
+        await w.echo("exec echo next", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "next\n"
+    assert killed == []
+
+
+async def test_the_directory_goes_though_the_helpers_have_died() -> None:
+    async with world() as w:
+        s = await w.clone()
+        await w.echo("exec true", f"{s}/ctl")
+        assert await w.cat(f"{s}/wait")
+        directory = w.device.guard.directory()
+        for pid in helpers(w):
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: not w.device.guard._helpers)
+        assert os.access(directory, os.R_OK)
+    assert not os.access(directory, os.F_OK)
+
+
 @pytest.mark.requires("fusermount3", "/dev/fuse")
 async def test_a_task_starts_in_a_directory_that_this_very_process_serves(tmp_path: Path) -> None:
     async with mounted(tmp_path, "#U"), world() as w:

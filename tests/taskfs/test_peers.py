@@ -18,7 +18,8 @@ from nsh.kern.mnt import MBEFORE
 from nsh.net import sync
 from nsh.p9.const import ORCLOSE, ORDWR, OREAD, OWRITE
 from nsh.p9.stat import Dir
-from tests.taskfs.world import SESSION_FILES, World, world
+from taskfs import guard
+from tests.taskfs.world import SESSION_FILES, World, until, world
 
 pytestmark = pytest.mark.usefixtures("nothing_stays")
 
@@ -360,3 +361,49 @@ async def test_a_writer_waits_for_the_reader_and_can_be_interrupted() -> None:
         with pytest.raises(BrokenPipeError):
             await writing
         await asyncio.to_thread(fs.close)
+
+
+async def spare(w: World) -> Path:
+    """The door that is made ahead when a session is given back."""
+    s = await w.clone()
+    await w.echo("exec true", f"{s}/ctl")
+    assert await w.cat(f"{s}/wait")
+    await w.echo("release", f"{s}/ctl")
+    await until(lambda: w.device.doors._spare is not None)
+    (name,) = os.listdir(w.device.guard.place)
+    return Path(w.device.guard.place, name)
+
+
+async def test_who_calls_before_a_door_is_anybodys_waits() -> None:
+    async with world() as w:
+        door = await spare(w)
+        calls = [await asyncio.open_unix_connection(door) for _ in range(2)]
+        for _ in range(9):
+            await asyncio.sleep(0)
+        s = await w.clone()
+        await w.echo("exec 9p read status", f"{s}/ctl")
+        assert "Execute" in await w.cat(f"{s}/stdout")
+        assert os.listdir(door.parent) == [door.name]
+        for _, writer in calls:
+            writer.close()
+
+
+async def test_a_door_that_was_tidied_away_is_nobodys() -> None:
+    async with world() as w:
+        (await spare(w)).unlink()
+        s = await w.clone()
+        await w.echo("exec 9p read status", f"{s}/ctl")
+        assert "Execute" in await w.cat(f"{s}/stdout")
+
+
+async def test_a_door_that_was_made_ahead_stays_for_who_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "LINGER", 0.05)
+    async with world() as w:
+        await spare(w)
+        s = await w.clone()
+        await w.p.writefile(f"{s}/ns", b"bind /nosuch /mnt\n")
+        assert await w.refusal("exec true", f"{s}/ctl")
+        await asyncio.sleep(0.1)
+        await w.p.writefile(f"{s}/ns", b"")
+        await w.echo("exec 9p read status", f"{s}/ctl")
+        assert "Execute" in await w.cat(f"{s}/stdout")

@@ -578,6 +578,40 @@ async def test_the_children_that_are_asked_for_their_status_at_a_time_are_bounde
         assert 1 < most <= 5
 
 
+@pytest.mark.parametrize("resources", [0, 1])
+async def test_a_dialogue_through_one_descriptor_of_stdio_misses_nothing(resources: int) -> None:
+    async with world() as w:
+        s = await w.team(resources) if resources else await w.clone()
+        await w.echo("exec cat", f"{s}/ctl")
+        fd = await w.p.open(f"{s}/stdio", ORDWR)
+        for line in (b"one\n", b"two and more\n", b"three\n"):
+            await w.p.write(fd, line)
+            assert await w.p.read(fd, 100) == line
+        await w.p.seek(fd, 0)
+        assert await w.p.read(fd, 100) == b"one\ntwo and more\nthree\n"
+        await w.p.write(fd, b"last\n")
+        assert await w.p.read(fd, 100) == b"last\n"
+
+
+async def test_a_resource_that_is_released_with_its_splice_leaves_nothing_open() -> None:
+    async with world() as w:
+        s = await w.team(1, "exec cat")
+        top = w.device.sessions[0]
+        await w.echo("splice /dev/null\nrelease", f"{s}/0/ctl")
+        await w.device.settled()
+        await until(lambda: not top.proc.fgrp.items())
+
+
+async def test_of_resources_that_are_gone_a_detached_session_takes_none_along() -> None:
+    async with world() as w:
+        s = await w.team(2)
+        await w.echo("release", f"{s}/0/ctl")
+        await w.echo("detach", f"{s}/ctl")
+        assert len(w.device.detached(w.p.user)) == 2
+        await w.echo("release", f"{s}/ctl")
+        assert len(w.device.detached(w.p.user)) == 0
+
+
 AGAIN = """
 for name in first second third; do
     n=$(cat remote/clone)
