@@ -65,7 +65,7 @@ def _wanted(argv: list[str], there: list[str]) -> Wanted:
     """Take the arguments apart. Raises `Usage`."""
     options = parse(argv, "bd:g:h:lLn:Nqt:", USAGE)
     command = options.args
-    hosts = [*options.values("h"), *(f"@{group}" for group in options.values("g"))]
+    hosts = [*options.values("h"), *map(_as_hosts, options.values("g"))]
     if not hosts and argv[-len(command) - 1] != "--":
         while command and _are_hosts(command[0], there):
             hosts.append(command.pop(0))
@@ -77,6 +77,11 @@ def _wanted(argv: list[str], there: list[str]) -> Wanted:
     if not command or not (hosts or int(count)):
         raise Usage(USAGE)
     return Wanted(options, hosts, int(count), command)
+
+
+def _as_hosts(groups: str) -> str:
+    """The expression for hosts that means groups, of which the names may be an expression, too."""
+    return re.sub(r"(^|,)(-?)(?![^\[]*\])", r"\1\2@", groups)
 
 
 def _are_hosts(word: str, there: list[str]) -> bool:

@@ -340,6 +340,9 @@ HOSTS = [
     ("-h -host3 -h -host1 echo %h", "host2"),
     ("-g all echo %h", "host1 host2 host3"),
     ("-g odd echo %h", "host1 host3"),
+    ("-g odd,last echo %h", "host1 host2 host3"),
+    ("-g all,-odd echo %h", "host2"),
+    ("-g part[1,2] echo %h", "host1 host2"),
     ("@odd echo %h", "host1 host3"),
     ("@odd,-host1 echo %h", "host3"),
     ("host2 -- echo %h", "host2"),
@@ -367,7 +370,9 @@ REFUSED = [
 
 async def test_where_a_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nsh").mkdir()
-    (tmp_path / "nsh" / "groups").write_text("odd=host1 host3\nbad=host[ # sic\n")
+    (tmp_path / "nsh" / "groups").write_text(
+        "odd=host1 host3\nbad=host[ # sic\nlast=host2\npart1=host1\npart2=host2\n"
+    )
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     async with three(tmp_path) as (s, _):
         for argv, ran in HOSTS:
