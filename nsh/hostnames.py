@@ -57,11 +57,8 @@ def fold(names: Iterable[str]) -> str:
 
     A name with a bracket or a comma in it stays as it is, and is the exception to that.
     """
-    each = sorted(set(names))
-    if len(each) == 1:
-        return each[0]
     shapes: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
-    for name in each:
+    for name in sorted(set(names)):
         parts = _NUMBER.split(name)
         shapes.setdefault(tuple(parts[::2]), []).append(tuple(parts[1::2]))
     return ",".join(

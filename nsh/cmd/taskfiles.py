@@ -25,6 +25,15 @@ PATIENCE = 1.0
 """Seconds that the report of one task is waited for: that its host hangs, taskfs finds out later."""
 TOGETHER = 64
 """Reports that are read at a time."""
+SELDOM = 2.0
+"""Seconds between two looks that take long: it may have been one host, for once."""
+
+
+def pause(took: float, least: float, share: int) -> float:
+    """Seconds until the next look, after one that took so many: it is to take one part in ``share`` of the
+    time, as far as `SELDOM` lets it; ``least``: if looking takes no time.
+    """
+    return min(max(least, share * took), SELDOM)
 
 
 class Ending(NamedTuple):

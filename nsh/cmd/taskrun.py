@@ -19,7 +19,7 @@ from nsh.cmd.arg import Options
 from nsh.cmd.files import READSIZE
 from nsh.cmd.outputs import OWN, RED, Labels, Outputs
 from nsh.cmd.screen import Bottom, coloured, terminal, withheld
-from nsh.cmd.taskfiles import TASK, Ending, Places, Session, Task, together
+from nsh.cmd.taskfiles import TASK, Ending, Places, Session, Task, pause, together
 from nsh.errors import P9Error
 from nsh.hostnames import expand, fold
 from nsh.kern.ctlmsg import requote
@@ -36,8 +36,8 @@ BRIEF = 0.5
 """Seconds that a run may take before one is shown how it stands."""
 INTERVAL = 1.0
 """Seconds between two looks at how it stands, if looking takes no time."""
-SELDOM = 2.0
-"""Seconds between two looks, if looking takes long: it may have been one host, for once."""
+SHARE = 10
+"""Looking takes one part in so many of the time."""
 GLANCE = 0.5
 """Seconds that a look may take before tasks are killed of which nothing is known."""
 LONGEST = 4 << 20
@@ -260,7 +260,7 @@ class Run:
                 self._seen = await self._session.look()
             except OSError:
                 return
-            await asyncio.sleep(min(max(INTERVAL, 10 * (time.monotonic() - begun)), SELDOM))
+            await asyncio.sleep(pause(time.monotonic() - begun, INTERVAL, SHARE))
 
     async def _draw(self) -> None:
         await asyncio.sleep(BRIEF)

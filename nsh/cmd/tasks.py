@@ -13,7 +13,7 @@ from nsh.cmd.arg import Usage, parse
 from nsh.cmd.files import Complaints
 from nsh.cmd.outputs import RED
 from nsh.cmd.screen import coloured, cut, size, terminal
-from nsh.cmd.taskfiles import TASK, is_number
+from nsh.cmd.taskfiles import TASK, is_number, pause
 from nsh.cmd.tasktable import Row, Table
 from nsh.kern.proc import Proc
 from nsh.p9.const import OWRITE
@@ -23,9 +23,7 @@ USAGE = "[-af] [session ...]\n       tasks -k session ..."
 INTERVAL = 0.25
 """Seconds between two looks, if looking takes no time."""
 SHARE = 20
-"""Looking takes one part in so many of the time, at most,"""
-SELDOM = 2.0
-"""unless that were more than so many seconds between two looks: it may have been one host, for once."""
+"""Looking takes one part in so many of the time."""
 TICK = 0.25
 """Seconds after which a new size of the terminal is noticed."""
 
@@ -70,7 +68,7 @@ async def _release(p: Proc, names: list[str]) -> str:
 
 async def _look_again(table: Table) -> None:
     """Look once more when it is time to."""
-    await asyncio.sleep(min(max(INTERVAL, SHARE * table.took), SELDOM))
+    await asyncio.sleep(pause(table.took, INTERVAL, SHARE))
     await table.look()
 
 
