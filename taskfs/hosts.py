@@ -80,7 +80,7 @@ class Host:
         self.dead = False
         self.simple = False  # it has but cmd(3)
         self.children: set[Child] = set()
-        self._asking: set[asyncio.Future[None]] = set()
+        self._asking: set[asyncio.Timeout] = set()  # those end when it is lost
         self._watcher: asyncio.Task[None] | None = None
         self._users = 0
         self._operator: Operator | None = None
@@ -99,9 +99,9 @@ class Host:
         if self._leaving is not None and self._directory is not None and self._plain(session.proc) is None:
             self._let_go()  # it was kept for who sees the same
         self._enter()
-        making, told = _begun(self._make(session))
+        making = begun(self._make(session))
         try:
-            return await self._result(making, told, PATIENCE)
+            return await self._ask(asyncio.shield(making), PATIENCE)
         except BaseException:
             # it goes on: the session may exist already, and whoever made it must give it back
             session.background(self._unmake(making, session))
@@ -303,26 +303,23 @@ class Host:
 
     async def _ask(self, result: Awaitable[T], patience: float = 0.0) -> T:
         """As `ask`; a host that cannot be looked at yet has so many seconds for it, if it is not 0."""
-        task, told = _begun(result)
-        task.add_done_callback(looked_at)
+        timer = asyncio.get_running_loop().call_later(patience, self._late) if patience else None
         try:
-            return await self._result(task, told, patience)
-        finally:
-            # a request that is cut short may wait for a host that never answers: nobody waits with it
-            if not task.done():
-                task.cancel()
-            del task  # its error knows this frame: each would keep the other, and all that is known here
-
-    async def _result(self, task: asyncio.Future[T], told: asyncio.Future[None], patience: float) -> T:
-        """The same of what `_begun` has begun, which goes on when nobody waits for it any more."""
-        if not task.done():
-            await self._until_done(task, told, patience)
-        try:
-            return task.result()
+            async with asyncio.timeout(None) as asking:
+                self._asking.add(asking)
+                try:
+                    return await result
+                finally:
+                    self._asking.discard(asking)
+        except TimeoutError:
+            if asking.expired():
+                raise Lost() from None
+            raise
         except (errors.Emountrpc, errors.Ehungup) as e:
             raise await self.why(e) from None
         finally:
-            del task
+            if timer is not None:
+                timer.cancel()
 
     async def why(self, e: OSError) -> OSError:
         """What an error means that the host's connection has given: `Lost`, or what it says."""
@@ -330,21 +327,6 @@ class Host:
         if broken and self._users and not await self.check():
             return Lost(str(e))
         return e  # it was an answer: a session is gone there, but not the host
-
-    async def _until_done(
-        self, task: asyncio.Future[Any], told: asyncio.Future[None], patience: float
-    ) -> None:
-        """Wait for ``task``. Errors: `Lost`."""
-        self._asking.add(told)
-        timer = asyncio.get_running_loop().call_later(patience, self._late) if patience else None
-        try:
-            await told
-            if not task.done():
-                raise Lost()
-        finally:
-            self._asking.discard(told)
-            if timer is not None:
-                timer.cancel()
 
     def _late(self) -> None:
         """A request takes long. Of a host that can be looked at that proves nothing: `_watch` finds out, and
@@ -360,10 +342,10 @@ class Host:
             self._journal.tell(f"host {self.name} is {self.state}")
             for child in self.children:
                 child.hide()
+        now = asyncio.get_running_loop().time()
         asking, self._asking = self._asking, set()
         for one in asking:
-            if not one.done():
-                one.set_result(None)
+            one.reschedule(now)
 
     def _die(self) -> None:
         """Its connection is gone."""
@@ -517,20 +499,6 @@ def _begin_walks(above: Chan, file: Chan, number: str) -> list[Walked]:
 
     assert file.path.parent is not None
     return begin_walks(above, file.path.parent, [(number,), *((number, name) for name in HELD)])
-
-
-def _begun(result: Awaitable[T]) -> tuple[asyncio.Future[T], asyncio.Future[None]]:
-    """What comes of ``result``, and a future that ends with it, and may be ended before."""
-    told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def tell() -> T:
-        try:
-            return await result
-        finally:
-            if not told.done():
-                told.set_result(None)
-
-    return begun(tell()), told
 
 
 async def _answer(asked: Maybe[T]) -> T | OSError:
