@@ -15,9 +15,10 @@ from nsh import errors
 from nsh.kern.chan import Chan, Maybe, must_wait, settle
 from nsh.kern.mnt import MBEFORE, MREPL
 from nsh.kern.namec import quote
+from nsh.net.step import begun
 from nsh.p9.const import OREAD, OTRUNC, OWRITE
 from taskfs import status
-from taskfs.many import Lost, each
+from taskfs.many import Lost, each, looked_at
 from taskfs.signs import literal, substitute
 
 if TYPE_CHECKING:
@@ -53,11 +54,12 @@ class Child:
 
     ``number``: what its host calls it; ``directory``: its directory, walked to, as may be some of its files
     (``walked``), while others are ``held`` open, as is its ctl; ``rank``: its place among the children;
-    ``started``: an exec has been successful.
+    ``started``: an exec has been successful; ``foreseen``: the host takes us for a reader of stdout, which
+    nobody is yet.
     """
 
     __slots__ = ("_covered", "_fed", "_given", "_held", "_hidden", "_last", "_opening",
-                 "_pgrp", "_told", "_turn", "_walked", "arg0", "directory", "host", "number",
+                 "_pgrp", "_told", "_turn", "_walked", "arg0", "directory", "foreseen", "host", "number",
                  "rank", "started")  # fmt: skip
 
     def __init__(
@@ -85,6 +87,7 @@ class Child:
         self._pgrp: Pgrp | None = None
         self._hidden = False
         self._last = ""
+        self.foreseen = False
 
     @property
     def here(self) -> bool:
@@ -162,6 +165,8 @@ class Child:
         for result in await each(todo, lambda do: do()):
             if isinstance(result, OSError):
                 raise result
+        if self.foreseen:
+            self.leave("stdout")
 
     def _message(self, order: Order, words: list[str], place: list[str]) -> str:
         """What its ctl is told to start a task."""
@@ -185,11 +190,13 @@ class Child:
             message = self._message(order, words, place).encode("utf-8", "surrogateescape")
             files = [(self._walked.pop(name), mode) for name, mode in HELD.items()]
             writes = [(files[0][0], b""), (self._file("ctl"), message)]
-            doing: Maybe[Opened] = open_and_write(files, writes)
+            self.foreseen = True
+            doing: Maybe[Opened] = open_and_write(files, writes, files[1][0])
             opened, wrote = await host.ask(doing)
             self._keep(HELD, opened)
             self._told = not isinstance(wrote[0], OSError)
         if isinstance(wrote[1], OSError):
+            self.leave("stdout")
             raise await host.why(wrote[1])
         try:
             await self.hold()  # as far as that was refused
@@ -237,15 +244,22 @@ class Child:
 
     async def command(self, text: str) -> None:
         """Write to the child's ctl. Errors: `Lost`, and what the child says."""
-        c = self._file("ctl")
-        await self._reached.ask(c.dev.write(c, text.encode("utf-8", "surrogateescape"), 0))
+        await self._reached.ask(self._tell_now(self._file("ctl"), text.encode("utf-8", "surrogateescape")))
 
     def read(self, name: str, count: int, offset: int) -> Maybe[bytes]:
         """Read a file that is held open. Errors: `Lost`, and those of the host."""
-        return self._read(self._file(name), count, offset)
+        c = self._file(name)
+        host = self._reached
+        self.foreseen = False
+        result = c.dev.read(c, count, offset)
+        return host.ask(result) if must_wait(result) else result
 
-    async def _read(self, c: Chan, count: int, offset: int) -> bytes:
-        return await self._reached.ask(c.dev.read(c, count, offset))
+    def leave(self, name: str) -> None:
+        """Who has read a file that is held open, or was to, does not go on: nothing is kept back for him."""
+        self.foreseen = False
+        c = self._held.get(name)
+        if c is not None and not self.host.lost:
+            begun(_nothing(c)).add_done_callback(looked_at)
 
     def write(self, name: str, data: bytes) -> Maybe[int]:
         """Write all of ``data`` to a file that is held open. Errors: `Lost`, and those of the host."""
@@ -400,3 +414,8 @@ def _taken_back(before: bytes, now: bytes) -> bytes:
     kept = {line.partition(b"=")[0] for line in now.split(b"\n")}
     names = (line.partition(b"=")[0] for line in before.split(b"\n"))
     return b"".join(name + b"\n" for name in names if name not in kept)
+
+
+async def _nothing(c: Chan) -> bytes:
+    """Read no bytes, which says that no more will be read: see files.Output."""
+    return await settle(c.dev.read(c, 0, 0))

@@ -215,12 +215,18 @@ class Report(SessionFile):
 
 
 class Output(SessionFile):
-    """stdout, stderr: what the tasks print; a read waits for it, and ends when they have."""
+    """stdout, stderr: what the tasks print; a read waits for it, and ends when they have.
+
+    Who reads no bytes says that he does not read on: as if he had closed it, nothing is kept for him.
+    """
 
     counts = True
 
     def read(self, c: Chan, count: int, offset: int) -> Maybe[bytes]:
         self.session.alive()
+        if not count:
+            self.session.work.forget(c)
+            return b""
         name = "stderr" if self.name == "stderr" else "stdout"
         return self.session.work.read(c, name, count, offset)
 

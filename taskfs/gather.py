@@ -26,6 +26,8 @@ from taskfs.spool import Bell, Feed
 if TYPE_CHECKING:
     from taskfs.session import Session
 
+SOON = 1.0
+"""Seconds in which somebody comes who reads what tasks print, as most do."""
 ASKED = 512
 """Children that are asked for their status at a time: many, since those of hosts that hang all take long."""
 
@@ -52,6 +54,7 @@ class Team:
         self._dealer = Dealer()
         self._judges: dict[Child, asyncio.Task[None]] = {}
         self._lent: set[tuple[Child, str]] = set()
+        self._unread: asyncio.TimerHandle | None = None
 
     @property
     def used(self) -> bool:
@@ -88,10 +91,18 @@ class Team:
             self._pouring = asyncio.get_running_loop().create_task(self._pour())
         self._run += 1
         self._bell.ring()
+        loop = asyncio.get_running_loop()
+        if any(child.foreseen for child in begun):
+            self._unread = loop.call_later(SOON, self._leave_unread, begun)
         if self._options.onfail == "stop":
-            loop = asyncio.get_running_loop()
             for child in begun:
                 self._judges[child] = loop.create_task(self._judge(child))
+
+    def _leave_unread(self, children: list[Child]) -> None:
+        """Nobody has come to read what these print: they need not wait for him."""
+        for child in children:
+            if child.foreseen and (child, "stdout") not in self._lent:
+                child.leave("stdout")
 
     def _order(self) -> Order:
         options = self._options
@@ -316,6 +327,8 @@ class Team:
         self._end_merges(set(self.children))
         for judge in self._judges.values():
             judge.cancel()
+        if self._unread is not None:
+            self._unread.cancel()
         self._early.close()
         self.neighbours.close()
         if self._pouring is not None:

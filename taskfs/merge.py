@@ -31,7 +31,7 @@ class Source:
 
     An open file of a child is one reader's way through its output, too: where that reader is decides what
     the child may give up. So the one that is held open is lent to one reader at a time (``lent`` says
-    which are), and a second reader opens one of its own.
+    which are), and a second reader opens one of its own. ``over``: the reader has come to the end.
     """
 
     def __init__(self, child: Child, name: str, lent: set[tuple[Child, str]]) -> None:
@@ -42,10 +42,15 @@ class Source:
         if self._borrowed:
             lent.add((child, name))
         self._own: asyncio.Task[Chan] | None = None
+        self.over = False
 
     def read(self, count: int, offset: int) -> Maybe[bytes]:
         """The bytes at ``offset``, as `Child.read`."""
         return self.child.read(self._name, count, offset) if self._borrowed else self._read(count, offset)
+
+    async def start(self, count: int) -> bytes:
+        """The same of the first bytes; it has not failed before that is waited for."""
+        return await settle(self.read(count, 0))
 
     async def _read(self, count: int, offset: int) -> bytes:
         if self._own is None:
@@ -58,6 +63,8 @@ class Source:
         """Nothing more is read."""
         if self._borrowed:
             self._lent.discard((self.child, self._name))
+            if not self.over:
+                self.child.leave(self._name)
         elif self._own is not None and self._own.done():
             _close(self._own)
         elif self._own is not None:
@@ -159,6 +166,7 @@ class InOrder:
         self._offset += len(data)
         self._left = data if self._lines is None else self._lines.feed(data)
         if not data:
+            self._sources[self._turn].over = True
             self._turn += 1
             self._offset = 0
             self._next_child()
@@ -171,8 +179,8 @@ class InOrder:
     def _look_ahead(self, count: int) -> None:
         end = min(self._turn + TOGETHER, len(self._sources))
         for i in range(max(self._ahead, self._turn + 1), end):
-            if not self._sources[i].child.here:
-                self._ask(i, count, 0)
+            if not self._sources[i].child.here and i not in self._ended:
+                self._asked[i] = _begin(self._sources[i].start(count))
         self._ahead = end
 
     def _ask(self, i: int, count: int, offset: int) -> bytes | None:
@@ -180,17 +188,16 @@ class InOrder:
         if i in self._ended:
             return b""
         try:
-            task = self._asked.get(i)
-            if task is None:
+            asked = self._asked.get(i)
+            if asked is None:
                 result = self._sources[i].read(count, offset)
                 if not must_wait(result):
                     return result
-                self._asked[i] = _begin(result)
-                return None
-            if not task.done():
+                asked = self._asked[i] = _begin(result)
+            if not asked.done():
                 return None
             del self._asked[i]
-            return task.result()
+            return asked.result()
         except (Lost, errors.Ehungup):
             return b""  # a child that is lost, or was removed, has come to its end
         except OSError as e:
@@ -249,6 +256,7 @@ class Merge:
                 at += len(data)
                 await (self.spool.put(data) if lines is None else self._put(source, lines.feed(data)))
                 await self._turn.give()
+            source.over = not self.spool.eof
         except (Lost, errors.Ehungup):
             pass  # a child that is lost, or was removed, has come to its end
         except OSError as e:

@@ -74,6 +74,10 @@ class NearChild(Child):
         self._session.alive()
         return self._session.work.read((self, name), name, count, offset)
 
+    def leave(self, name: str) -> None:
+        if not self._session.gone:
+            self._session.work.forget((self, name))
+
     def write(self, name: str, data: bytes) -> Maybe[int]:
         if self._writer is None:
             raise errors.Ehungup()

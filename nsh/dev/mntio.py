@@ -19,14 +19,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import TYPE_CHECKING
 
 from nsh.dev.mntlink import Call, Link
 from nsh.errors import Ebadstat, Emountrpc, P9Error, from_text
-from nsh.kern.chan import Maybe
+from nsh.kern.chan import Maybe, settle
 from nsh.p9 import msg
 from nsh.p9.const import QTTMP
 from nsh.p9.msg import Rmsg
 from nsh.p9.stat import Dir, Qid
+
+if TYPE_CHECKING:
+    from nsh.dev.mntahead import Ahead
 
 PIECE = (1 << 18) - 11
 """Bytes of a request made in advance, if the reader does not ask for more at a time."""
@@ -76,6 +80,7 @@ class Transfer:
 
     __slots__ = (
         "__weakref__",
+        "_ahead",
         "_asked",
         "_fid",
         "_iounit",
@@ -103,11 +108,16 @@ class Transfer:
         self._run = 0  # bytes that were read in a row
         self._pieces: deque[Piece] = deque()
         self._window = 0
+        self._ahead: Ahead | None = None
 
     # --- reading -------------------------------------------------------------------------------
 
     def read(self, count: int, offset: int) -> Maybe[bytes]:
         """At most ``count`` bytes from ``offset``; less at the end, or where no more can be had at once."""
+        if self._ahead is not None:
+            found = self._find(self._ahead, count, offset)
+            if found is not None:
+                return found
         if not self._still:
             return self._read_one(count, offset)
         if offset != self._next or self._stale():
@@ -118,6 +128,29 @@ class Transfer:
         if all(piece.call.answer.done() for piece, _, _ in parts) and (data := self._collect(parts)):
             return data
         return self._read_later(parts, count, offset)
+
+    def expect(self, ahead: Ahead) -> None:
+        """Somebody has asked for the start of the file already."""
+        self._ahead = ahead
+
+    def _find(self, ahead: Ahead, count: int, offset: int) -> Maybe[bytes] | None:
+        """What was asked for, if that is what is read; else, and if nothing is wanted, do without it."""
+        if count > 0:
+            if (data := ahead.take(count, offset)) is not None:
+                return data
+            if (coming := ahead.coming(offset)) is not None:
+                return self._read_when_there(coming, count, offset)
+        self._drop_ahead()
+        return None
+
+    async def _read_when_there(self, coming: asyncio.Future[Rmsg], count: int, offset: int) -> bytes:
+        await asyncio.wait([coming])
+        return await settle(self.read(count, offset))
+
+    def _drop_ahead(self) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.drop()
 
     async def _read_one(self, count: int, offset: int) -> bytes:
         return await self._link.run(self._link.client.read(self._fid, min(count, self._iounit), offset))
@@ -202,6 +235,7 @@ class Transfer:
 
     def drop(self) -> None:
         """Forget what was read in advance, flush what is under way, and begin anew."""
+        self._drop_ahead()
         if self._window:
             self._link.reads_no_more(self._path, self)
         self._run = self._window = self._length = 0

@@ -67,6 +67,7 @@ class Link:
         """``conn``: an open Chan, a reference of which is taken over; ``ended``: called when it is lost."""
         self.client = Client(MAXMSIZE)
         self.caches: dict[int, Cache] = {}  # of the mounts that have one, by their instance
+        self.changes = 0  # how often something was written from here, as far as it may change other files
         self.ahead = 0  # bytes that were asked for before anybody wanted them (`nsh.dev.mntio`)
         self._ended = ended
         self._conn = conn
@@ -131,7 +132,7 @@ class Link:
         Errors: `Ehungup`.
         """
         call = self.ask(next(op))
-        self._push_soon()
+        self.push_soon()
         return Begun(op, call)
 
     async def finish(self, begun: Begun[T]) -> T:
@@ -182,9 +183,9 @@ class Link:
         if len(self._waiting) == 1:
             self.push()
         else:
-            self._push_soon()
+            self.push_soon()
 
-    def _push_soon(self) -> None:
+    def push_soon(self) -> None:
         """Send it at the end of this turn of the loop."""
         if not self._gathering:
             self._gathering = True
@@ -271,6 +272,7 @@ class Link:
 
     def changed(self, path: int) -> None:
         """The file with this qid.path was changed from here: nobody may see what was read before that."""
+        self.changes += 1
         for transfer in list(self._reading.get(path, ())):
             transfer.drop()
         for cache in self.caches.values():

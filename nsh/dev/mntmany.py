@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias, TypeVar, cast
 
 from nsh import errors
 from nsh.dev.mnt import MntDevice
+from nsh.dev.mntahead import Ahead
 from nsh.dev.mntlink import Begun, Fid, Link
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, Path
@@ -92,15 +93,17 @@ async def open_all(files: Sequence[tuple[Chan, int]]) -> list[Chan | P9Error]:
 
 
 async def open_and_write(
-    files: Sequence[tuple[Chan, int]], writes: Sequence[tuple[Chan, bytes]]
+    files: Sequence[tuple[Chan, int]], writes: Sequence[tuple[Chan, bytes]], first: Chan | None = None
 ) -> tuple[list[Chan | P9Error], list[int | P9Error]]:
     """`open_all`; and then write to files of the same server, which are these or are open.
 
-    Returns also how many bytes each write has taken, or why it was refused. Errors: `Ehungup`.
+    Returns also how many bytes each write has taken, or why it was refused. ``first``: the one of the files
+    of which the start will be read, and is asked for (`nsh.dev.mntahead`). Errors: `Ehungup`.
     """
     opening = [_begin_open(c, mode) for c, mode in files]
     writing = [_begin_write(c, data) for c, data in writes]
     link: Link = files[0][0].aux.link
+    ahead = Ahead(link, first.aux.number) if first is not None else None
     try:
         opened = [await _opened(c, mode, one) for (c, mode), one in zip(files, opening, strict=True)]
         early = {c for c, _ in files}
@@ -110,9 +113,22 @@ async def open_and_write(
             taken: int | P9Error = await _surely(link, one, again)
             wrote.append(taken)
     except BaseException:
+        if ahead is not None:
+            ahead.drop()
         link.give_up((*opening, *writing))
         raise
+    if ahead is not None and first is not None:
+        _expect(first, ahead)
     return opened, wrote
+
+
+def _expect(first: Chan, ahead: Ahead) -> None:
+    """Let who reads the file find what was asked for, if it is open."""
+    fid: Fid = first.aux
+    if fid.io is not None:
+        fid.io.expect(ahead)
+    else:
+        ahead.drop()
 
 
 async def _opened(c: Chan, mode: int, opening: Begun[tuple[Qid, int]]) -> Chan | P9Error:
