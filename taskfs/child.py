@@ -258,7 +258,7 @@ class Child:
         """Who has read a file that is held open, or was to, does not go on: nothing is kept back for him."""
         self.foreseen = False
         c = self._held.get(name)
-        if c is not None and not self.host.lost:
+        if c is not None:
             begun(_nothing(c)).add_done_callback(looked_at)
 
     def write(self, name: str, data: bytes) -> Maybe[int]:

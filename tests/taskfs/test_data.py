@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from nsh import errors
 from nsh.p9.const import OWRITE
-from taskfs import spool
+from taskfs import gather, spool
+from tests.taskfs import host
+from tests.taskfs.test_hosts import EMPTY
 from tests.taskfs.test_spool import full
-from tests.taskfs.world import world
+from tests.taskfs.world import World, world
 
 
 async def test_output_can_be_read_again_from_the_start() -> None:
@@ -482,3 +486,85 @@ async def test_who_has_read_all_that_a_task_printed_may_start_the_next() -> None
         for i in range(20):
             await w.echo(f"exec sh -c 'echo {i}; exec >&- 2>&-; sleep 0.02'", f"{s}/ctl")
             assert await w.cat(f"{s}/stdout") == f"{i}\n"
+
+
+@asynccontextmanager
+async def resources(where: str) -> AsyncIterator[World]:
+    """A world whose resources are ``here``, or on another host, that is in this process, too.
+
+    Of that it is known that it does in order what it is asked at once.
+    """
+    async with AsyncExitStack() as stack:
+        far = await stack.enter_async_context(world())
+        w = await stack.enter_async_context(world())
+        if where == "there":
+            await host.mount(w.p, "far", await host.serve(far.p))
+            for _ in range(2):
+                await w.echo("release", f"{await w.team(1)}/ctl")
+                while await w.ls("/remote/far/remote") != EMPTY:
+                    await asyncio.sleep(0.01)
+            [known] = w.device.hosts.met()
+            assert known.orderly
+        yield w
+        if where == "there":
+            await w.p.unmount(None, "/remote/far")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_who_stops_reading_holds_no_task_back(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_quota(monkeypatch)
+    async with resources(where) as w:
+        s = await w.team(1, "exec seq 200000")
+        fd = await w.p.open(f"{s}/stdout")
+        assert await w.p.read(fd, 4) == b"1\n2\n"
+        w.p.close(fd)
+        text = await w.cat(f"{s}/0/stdout")
+        assert text.endswith("\n199999\n200000\n")
+        await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_who_never_reads_holds_no_task_back(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "SOON", 0.05)
+    small_quota(monkeypatch)
+    async with resources(where) as w:
+        s = await w.team(2, "exec seq 200000")
+        whole = "".join(f"{n}\n" for n in range(1, 200001))
+        assert await w.cat(f"{s}/1/stdout") == whole
+        assert await w.cat(f"{s}/0/stdout") == whole
+        assert (await w.cat(f"{s}/stdout")).count("\n200000\n") == 2
+        await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_who_reads_later_finds_what_a_child_runs_now(where: str) -> None:
+    async with resources(where) as w:
+        s = await w.team(2, "exec true")
+        assert await w.cat(f"{s}/wait")
+        await w.echo("exec echo itself", f"{s}/1/ctl")
+        assert await w.cat(f"{s}/1/wait")
+        assert await w.cat(f"{s}/stdout") == "itself\n"
+        await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_who_reads_later_finds_what_all_run_now(where: str) -> None:
+    async with resources(where) as w:
+        s = await w.team(2, "exec echo one")
+        assert await w.cat(f"{s}/wait")
+        await w.echo("exec echo two", f"{s}/ctl")
+        assert await w.cat(f"{s}/stdout") == "two\ntwo\n"
+        await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_an_exec_that_fails_leaves_nobody_who_reads(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_quota(monkeypatch)
+    async with resources(where) as w:
+        s = await w.team(1)
+        assert await w.refusal("exec /no/such/program", f"{s}/ctl")
+        await w.echo("exec seq 200000", f"{s}/0/ctl")
+        assert (await w.cat(f"{s}/0/stdout")).endswith("\n199999\n200000\n")
+        await w.echo("release", f"{s}/ctl")
