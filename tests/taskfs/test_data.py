@@ -501,7 +501,7 @@ async def resources(where: str) -> AsyncIterator[World]:
             await host.mount(w.p, "far", await host.serve(far.p))
             for _ in range(2):
                 await w.echo("release", f"{await w.team(1)}/ctl")
-                while await w.ls("/remote/far/remote") != EMPTY:
+                while await w.ls("/remote/far/remote") != EMPTY:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             [known] = w.device.hosts.met()
             assert known.orderly
