@@ -8,7 +8,7 @@ How children are made to look like one session is `gather`'s business.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from nsh import errors
@@ -18,7 +18,7 @@ from nsh.kern.namec import quote
 from nsh.net.step import begun
 from nsh.p9.const import OREAD, OTRUNC, OWRITE
 from taskfs import status
-from taskfs.many import Lost, each, looked_at
+from taskfs.many import Lost, looked_at
 from taskfs.signs import literal, substitute
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ Opened: TypeAlias = tuple[Sequence[Chan | OSError], Sequence[int | OSError]]
 
 HELD = {"stdin": OWRITE, "stdout": OREAD, "stderr": OREAD, "wait": OREAD}
 """The files of a child that are held open from exec to release, besides its ctl."""
-
+FIRST = "stdout"
+"""The one of them that is opened by exec. The others are, for most tasks, never used: the child is told that
+they are kept open, and counts them as if they were, until they are opened to be used.
+"""
 
 PIECE = 32 << 10
 """Bytes on their way to one child at a time, where others may have to wait for them."""
@@ -52,14 +55,14 @@ class Order(NamedTuple):
 class Child:
     """A session on a host, reserved for us.
 
-    ``number``: what its host calls it; ``directory``: its directory, walked to, as may be some of its files
-    (``walked``), while others are ``held`` open, as is its ctl; ``rank``: its place among the children;
+    ``number``: what its host calls it; ``directory``: its directory, walked to, as may be the file of it that
+    is opened ``first``; ``held``: those that are open, as its ctl is; ``rank``: its place among the children;
     ``started``: an exec has been successful; ``foreseen``: the host takes us for a reader of stdout, which
     nobody is yet.
     """
 
-    __slots__ = ("_covered", "_fed", "_given", "_held", "_hidden", "_last", "_opening",
-                 "_pgrp", "_told", "_turn", "_walked", "arg0", "directory", "foreseen", "host", "number",
+    __slots__ = ("_covered", "_fed", "_first", "_given", "_held", "_hidden", "_kept", "_last", "_opening",
+                 "_pgrp", "_turn", "arg0", "directory", "foreseen", "host", "number",
                  "rank", "started")  # fmt: skip
 
     def __init__(
@@ -68,7 +71,7 @@ class Child:
         number: int,
         directory: Chan,
         held: dict[str, Chan],
-        walked: dict[str, Chan] | None = None,
+        first: Chan | None = None,
     ) -> None:
         self.host = host
         self.number = number
@@ -78,8 +81,8 @@ class Child:
         self.arg0 = ""
         self._given: dict[str, bytes] = {"args": b"", "env": b"", "ns": b""}
         self._held = held
-        self._walked = walked or {}
-        self._told = False
+        self._first = first
+        self._kept = 0  # of those files it was told that they are open, and they are not
         self._fed = False  # as far as it knows
         self._turn = asyncio.Lock()
         self._opening = asyncio.Lock()
@@ -139,9 +142,7 @@ class Child:
 
     async def _open(self, name: str, mode: int) -> Chan:
         device = self.directory.dev
-        walked = self._walked.pop(name, None)
-        if walked is None:
-            walked, _ = await settle(device.walk(self.directory, [name]))
+        walked, _ = await settle(device.walk(self.directory, [name]))
         if walked is None:
             raise errors.Enonexist()
         opened = await settle(device.open(walked, mode))
@@ -149,9 +150,10 @@ class Child:
         return opened
 
     async def hold(self) -> None:
-        """Open what is held open while a task runs. Errors: `Lost`, and those of the host."""
-        await self._open_held()
-        await self._only_hold()
+        """Hold open what is held open while a task runs. Errors: `Lost`, and those of the host."""
+        await self._open_first()
+        for message in self._keep():
+            await self.command(message)
 
     async def exec(self, order: Order, words: list[str]) -> None:
         """Start a task, with all held open that it needs. Errors: as of `hold`."""
@@ -159,14 +161,10 @@ class Child:
         place = await self.host.introduce(order.session, self, order.size)
         if await self._open_and_exec(order, words, place):
             return
-        await self._open_held()
-        message = self._message(order, words, place)
-        todo: list[Callable[[], Awaitable[None]]] = [self._only_hold, lambda: self.command(message)]
-        for result in await each(todo, lambda do: do()):
-            if isinstance(result, OSError):
-                raise result
+        await self._open_first()
+        await self.command(self._message(order, words, place))
         if self.foreseen:
-            self.leave("stdout")
+            self.leave(FIRST)
 
     def _message(self, order: Order, words: list[str], place: list[str]) -> str:
         """What its ctl is told to start a task."""
@@ -177,63 +175,59 @@ class Child:
         self._fed = order.fed
         if not self.host.lost:
             self._last = ""  # it would tell of what has ended, should the host be lost from now on
-        return "\n".join([*order.settings, *fed, *place, "exec " + " ".join(map(quote, words))])
+        exec_ = "exec " + " ".join(map(quote, words))
+        return "\n".join([*self._keep(), *order.settings, *fed, *place, exec_])
+
+    def _keep(self) -> list[str]:
+        """The control messages that tell it how many of its files are held open, and are not really."""
+        kept = sum(name not in self._held and name != FIRST for name in HELD)
+        if kept == self._kept:
+            return []
+        self._kept = kept
+        return [f"keep {kept}"]
 
     async def _open_and_exec(self, order: Order, words: list[str], place: list[str]) -> bool:
-        """Open what is held open and start the task, in one round trip. False: not of this host, not now."""
+        """Open `FIRST`, start the task and ask for its output, in one round trip. False: not this time."""
         async with self._opening:
-            if not (self._walked.keys() >= HELD.keys() and self.host.orderly):
+            first, self._first = self._first, None
+            if first is None or not self.host.orderly:
                 return False
             from nsh.dev.mntmany import open_and_write
 
             host = self._reached
             message = self._message(order, words, place).encode("utf-8", "surrogateescape")
-            files = [(self._walked.pop(name), mode) for name, mode in HELD.items()]
-            writes = [(files[0][0], b""), (self._file("ctl"), message)]
             self.foreseen = True
-            doing: Maybe[Opened] = open_and_write(files, writes, files[1][0])
-            opened, wrote = await host.ask(doing)
-            self._keep(HELD, opened)
-            self._told = not isinstance(wrote[0], OSError)
-        if isinstance(wrote[1], OSError):
-            self.leave("stdout")
-            raise await host.why(wrote[1])
+            doing: Maybe[Opened] = open_and_write(
+                [(first, HELD[FIRST])], [(self._file("ctl"), message)], first
+            )
+            [opened], [wrote] = await host.ask(doing)
+            if isinstance(opened, Chan):
+                self._held[FIRST] = opened
+        if isinstance(wrote, OSError):
+            self.leave(FIRST)
+            raise await host.why(wrote)
         try:
-            await self.hold()  # as far as that was refused
+            await self._open_first()  # if that was refused
         except OSError:
             await self.command("kill")
             raise
         return True
 
-    async def _open_held(self) -> None:
-        async with self._opening:  # who else holds it would be one more writer
-            missing = [name for name in HELD if name not in self._held]
-            if missing:
-                host = self._reached
-                opening: Maybe[None] = self._open_all(missing)
-                await host.ask(opening)
+    async def _open_first(self) -> None:
+        async with self._opening:
+            if FIRST not in self._held:
+                self._held[FIRST] = await self.open(FIRST, HELD[FIRST])
 
-    async def _open_all(self, names: list[str]) -> None:
-        opened: Sequence[Chan | OSError]
-        if self._walked.keys() >= set(names):
-            from nsh.dev.mntmany import open_all
-
-            opened = await open_all([(self._walked.pop(name), HELD[name]) for name in names])
-        else:
-            opened = await each(names, lambda name: self._open(name, HELD[name]))
-        self._keep(names, opened)
-        for result in opened:
-            if isinstance(result, OSError):
-                raise result
-
-    def _keep(self, names: Iterable[str], opened: Sequence[Chan | OSError]) -> None:
-        self._held.update((name, c) for name, c in zip(names, opened, strict=True) if isinstance(c, Chan))
-
-    async def _only_hold(self) -> None:
-        """Say, once, that our stdin is held open and nothing is written yet: see files.Writer."""
-        if not self._told:
-            self._told = True
-            await settle(self.write("stdin", b""))
+    async def _really(self, name: str) -> Chan:
+        """The file ``name``, open. Errors: `Ehungup` when the child was given back; as of `open`."""
+        async with self._opening:
+            c = self._held.get(name)
+            if c is None:
+                self._file("ctl")
+                c = self._held[name] = await self.open(name, HELD[name])
+                for message in self._keep() if self._kept else ():
+                    begun(self.command(message)).add_done_callback(looked_at)
+        return c
 
     def _file(self, name: str) -> Chan:
         """The open file ``name``. Errors: `Ehungup` when the child was given back."""
@@ -248,15 +242,21 @@ class Child:
 
     def read(self, name: str, count: int, offset: int) -> Maybe[bytes]:
         """Read a file that is held open. Errors: `Lost`, and those of the host."""
-        c = self._file(name)
+        c = self._held.get(name)
+        if c is None:
+            return self._read_late(name, count, offset)
         host = self._reached
-        self.foreseen = False
+        self.foreseen = self.foreseen and name != FIRST
         result = c.dev.read(c, count, offset)
         return host.ask(result) if must_wait(result) else result
 
+    async def _read_late(self, name: str, count: int, offset: int) -> bytes:
+        await self._really(name)
+        return await settle(self.read(name, count, offset))
+
     def leave(self, name: str) -> None:
         """Who has read a file that is held open, or was to, does not go on: nothing is kept back for him."""
-        self.foreseen = False
+        self.foreseen = self.foreseen and name != FIRST
         c = self._held.get(name)
         if c is not None:
             begun(_nothing(c)).add_done_callback(looked_at)
@@ -265,14 +265,21 @@ class Child:
         """Write all of ``data`` to a file that is held open. Errors: `Lost`, and those of the host."""
         if not data:
             self._fed = False  # it was the last
-        return self._write_in_turn(self._file(name), data, max(len(data), 1))
+        return self._write_in_turn(name, data, max(len(data), 1))
 
     def feed(self, data: bytes) -> Maybe[int]:
         """The same with the standard input, little at a time: what is for others may wait at the host."""
-        return self._write_in_turn(self._file("stdin"), data, PIECE)
+        return self._write_in_turn("stdin", data, PIECE)
 
-    async def _write_in_turn(self, c: Chan, data: bytes, size: int) -> int:
+    async def _write_in_turn(self, name: str, data: bytes, size: int) -> int:
         async with self._turn:
+            c = self._held.get(name)
+            if c is None:
+                c = await self._really(name)
+                if not data:
+                    await self._write_all(
+                        c, b""
+                    )  # the first means that we only hold it open: see files.Writer
             for at in range(0, max(len(data), 1), size):
                 await self._write_all(c, data[at : at + size])
         return len(data)
@@ -351,7 +358,7 @@ class Child:
     @property
     def opens(self) -> int:
         """How many files are held open."""
-        return len(self._held)
+        return len(self._held) + self._kept
 
     async def wait(self) -> str:
         """Its wait lines, once it has ended; a lost one has."""
@@ -361,7 +368,7 @@ class Child:
             return self.last_wait()
 
     async def _wait(self) -> str:
-        return await self._whole(self._file("wait"))
+        return await self._whole(await self._really("wait"))
 
     def last_wait(self) -> str:
         """The wait line of a lost one."""
@@ -403,7 +410,7 @@ class Child:
 
     def _close(self, ctl: Chan) -> None:
         ctl.close()
-        self._walked.clear()
+        self._first = None
         held, self._held = self._held, {}
         for c in held.values():
             c.close()

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from taskfs.session import Session
 
 
-KILLONCLOSE = "killonclose"
+MAXKEPT = 4
+"""The files of a session, besides its ctl, that are counted when they are open."""
 """The word, and the mark of an open ctl to which it was written: its closing kills the tasks."""
 MAXNICE = 19
 """By how much the priority of a task can be lowered: the range of nice(2)."""
@@ -129,7 +130,7 @@ def _do(session: Session, commands: list[list[str]], c: Chan | None) -> Maybe[No
     for i, words in enumerate(commands):
         word = WORDS[words[0]]
         try:
-            done = word.do(c) if word.of_file else word.do(session, *words[1:])
+            done = word.do(session, *([c] if word.of_file else []), *words[1:])
         except ValueError as e:
             raise _bad(e, words) from None
         if must_wait(done):
@@ -214,9 +215,36 @@ def _signal(session: Session, which: str) -> Maybe[None]:
     return session.signal(number)
 
 
-def _killonclose(c: Chan | None) -> None:
-    if c is not None:
-        c.dirpos = KILLONCLOSE
+class Stake:
+    """What ends with an open ctl: the tasks, if it is to ``kill`` them; and that files are ``kept`` open."""
+
+    __slots__ = ("kept", "kill")
+
+    def __init__(self) -> None:
+        self.kill = False
+        self.kept = 0
+
+
+def _stake(c: Chan | None) -> Stake:
+    """That of this Chan; of nobody's, one that nobody sees."""
+    if c is None:
+        return Stake()
+    if c.dirpos is None:
+        c.dirpos = Stake()
+    stake: Stake = c.dirpos
+    return stake
+
+
+def _killonclose(session: Session, c: Chan | None) -> None:
+    _stake(c).kill = True
+
+
+def _keep(session: Session, c: Chan | None, n: str) -> None:
+    kept, stake = _number(n), _stake(c)
+    if kept > MAXKEPT or c is None:
+        raise ValueError(n)
+    session.kept_open(kept - stake.kept)
+    stake.kept = kept
 
 
 def _kill(session: Session) -> Maybe[None]:
@@ -290,7 +318,8 @@ WORDS = {
     "label": Word(1, 1, _choice("label", "none", "rank", "host")),
     "kill": Word(0, 0, _kill),
     "signal": Word(1, 1, _signal),
-    KILLONCLOSE: Word(0, 0, _killonclose, of_file=True),
+    "killonclose": Word(0, 0, _killonclose, of_file=True),
+    "keep": Word(1, 1, _keep, of_file=True),
     "closein": Word(0, 0, _closein),
     "splice": Word(1, 1, _splice),
     "xsplice": Word(2, 2, _xsplice),

@@ -71,8 +71,11 @@ class Ctl(SessionFile):
         return _written(done, len(data)) if must_wait(done) else len(data)
 
     def close(self, c: Chan) -> None:
+        stake: ctl.Stake | None = c.dirpos
+        if stake is not None and stake.kept:
+            self.session.kept_open(-stake.kept)
         super().close(c)
-        if c.dirpos == ctl.KILLONCLOSE and not self.session.gone:
+        if stake is not None and stake.kill and not self.session.gone:
             self.session.background(self.session.kill())
 
 

@@ -20,7 +20,7 @@ from nsh.kern.namec import Access, namec, quote, step
 from nsh.net.step import begun
 from nsh.p9.const import ORDWR
 from nsh.p9.stat import Dir
-from taskfs.child import HELD, Child
+from taskfs.child import FIRST, Child
 from taskfs.many import Lost, each, looked_at
 from taskfs.near import NearChild
 from taskfs.numbers import Numbers
@@ -192,13 +192,13 @@ class Host:
         """
         if not number.isdigit():
             raise P9Error(f"clone gave {number!r}, which is no session")
-        directory, walked = await self._walk(session.proc, number, found)
-        if "stdin" not in walked and await self._has(session.proc, f"{self.base}/{number}/data"):
+        directory, first = await self._walk(session.proc, number, found)
+        if first is None and await self._has(session.proc, f"{self.base}/{number}/data"):
             from taskfs import cmdhost
 
             self.simple = True
             return await cmdhost.child(self, session, number, ctl)
-        return Child(self, int(number), directory, {"ctl": ctl}, walked)
+        return Child(self, int(number), directory, {"ctl": ctl}, first)
 
     async def introduce(self, session: Session, child: Child, size: int) -> list[str]:
         """The control messages that tell ``child`` its place among the ``size`` children of ``session``.
@@ -270,24 +270,22 @@ class Host:
             return False
         return True
 
-    async def _walk(
-        self, proc: Proc, number: str, found: list[Chan | P9Error]
-    ) -> tuple[Chan, dict[str, Chan]]:
-        """The directory of a session, and, if it is a server's, those of its files that exec will open.
+    async def _walk(self, proc: Proc, number: str, found: list[Chan | P9Error]) -> tuple[Chan, Chan | None]:
+        """The directory of a session, and, if it is a server's, the file there that exec will open.
 
-        ``found``: all these, if they were walked to.
+        ``found``: both, if they were walked to.
         """
         above, file = self._plain(proc), self._file
         if above is None or file is None:
-            return await namec(proc, f"{self.base}/{number}", Access.BIND), {}
+            return await namec(proc, f"{self.base}/{number}", Access.BIND), None
         if not found:
             from nsh.dev.mntmany import end_walks
 
             found = await end_walks(_begin_walks(above, file, number))
-        directory, *files = found
+        directory, first = found
         if isinstance(directory, OSError):
             raise directory
-        return directory, {name: c for name, c in zip(HELD, files, strict=True) if isinstance(c, Chan)}
+        return directory, first if isinstance(first, Chan) else None
 
     async def ask(self, result: Maybe[T]) -> T:
         """The value of ``result``, however long that takes, unless the host is or gets lost first.
@@ -494,11 +492,11 @@ class Here(Host):
 
 
 def _begin_walks(above: Chan, file: Chan, number: str) -> list[Walked]:
-    """Walk to a session and the files that exec will open; ``above``: where it is, and the clone ``file``."""
+    """Walk to a session and the file that exec will open; ``above``: where it is, and the clone ``file``."""
     from nsh.dev.mntmany import begin_walks
 
     assert file.path.parent is not None
-    return begin_walks(above, file.path.parent, [(number,), *((number, name) for name in HELD)])
+    return begin_walks(above, file.path.parent, [(number,), (number, FIRST)])
 
 
 async def _answer(asked: Maybe[T]) -> T | OSError:

@@ -568,3 +568,44 @@ async def test_an_exec_that_fails_leaves_nobody_who_reads(
         await w.echo("exec seq 200000", f"{s}/0/ctl")
         assert (await w.cat(f"{s}/0/stdout")).endswith("\n199999\n200000\n")
         await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_all_files_of_a_task_count_as_open_once_whether_they_are_used_or_not(where: str) -> None:
+    async with resources(where) as w:
+        s = await w.team(1, "exec sh -c 'cat; echo that >&2'")
+
+        async def opens() -> int:
+            return int((await w.cat(f"{s}/status")).split()[1])
+
+        assert await opens() == 5
+        await w.echo("this", f"{s}/stdin")
+        assert await opens() == 5
+        assert [await w.cat(f"{s}/{name}") for name in ("stdout", "stderr")] == ["this\n", "that\n"]
+        assert await opens() == 5
+        assert (await w.cat(f"{s}/wait")).endswith(" ''\n")
+        assert await opens() == 5
+        await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_a_task_whose_input_nobody_has_used_sees_its_end(where: str) -> None:
+    async with resources(where) as w:
+        s = await w.team(2, "exec cat")
+        w.p.close(await w.p.open(f"{s}/stdin", OWRITE))
+        assert await w.cat(f"{s}/stdout") == ""
+        assert (await w.cat(f"{s}/wait")).count("''\n") == 2
+        await w.echo("exec cat", f"{s}/ctl")
+        await w.echo("again", f"{s}/stdin")
+        assert await w.cat(f"{s}/stdout") == "again\n" * 2
+        await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_children_are_connected_before_they_run(where: str) -> None:
+    async with resources(where) as w:
+        s = await w.team(2, "xsplice 0 1")
+        await w.echo("exec sh -c 'test %r = 0 && echo through || cat'", f"{s}/ctl")
+        assert await w.cat(f"{s}/1/stdout") == "through\n"
+        assert [line.split()[1] for line in (await w.cat(f"{s}/status")).splitlines()] == ["5", "5"]
+        await w.echo("release", f"{s}/ctl")

@@ -365,6 +365,28 @@ async def test_killonclose_kills_when_the_ctl_is_closed_to_which_it_was_written(
         assert (await w.cat("/task/remote/0/wait")).endswith("'signal: 15'\n")
 
 
+async def test_files_count_as_open_that_a_ctl_keeps_and_as_long_as_it_is_open() -> None:
+    async with world() as w:
+        s = await w.clone()
+
+        async def opens() -> int:
+            return int((await w.cat(f"{s}/status")).split()[1])
+
+        assert await opens() == 0
+        fd = await w.p.open(f"{s}/ctl", ORDWR)
+        for n in (3, 2, 4):
+            await w.p.write(fd, b"keep %d" % n)
+            assert await opens() == 1 + n
+        for bad in ("5", "-1", "x"):
+            with pytest.raises(OSError, match="bad argument in control message"):
+                await w.p.write(fd, f"keep {bad}".encode())
+        await w.p.write(fd, b"exec sleep 100\nkillonclose")
+        assert await opens() == 5
+        w.p.close(fd)
+        assert await opens() == 0
+        assert (await w.cat(f"{s}/wait")).endswith("'signal: 15'\n")
+
+
 async def test_what_is_this_hosts_own_is_shown_to_its_owner_only() -> None:
     async with world() as w:
         assert await w.cat("/task/remote/arch/os") == "Linux"
