@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import os
 import shutil
 import statistics
@@ -36,8 +37,8 @@ HOSTS = 3
 TREE = (8, 8)
 """Hosts of the first level of the tree, and hosts below each of them."""
 ROUNDS = 5
-SMALL, MORE = 16, 3
-"""With up to so many tasks there are so many times as many rounds: what takes little varies most."""
+SECONDS = 1.0
+"""More rounds are done if they fit into as many seconds as were asked for: what takes little varies most."""
 LARGE = 100 << 20
 """Bytes that go through one task."""
 BROADCAST, CHILDREN = 10 << 20, 16
@@ -115,7 +116,7 @@ async def _here(w: World, numbers: Sequence[int], rounds: int) -> list[Row]:
             if _installed(name):
                 command = argv.format(n=n, jobs=min(n, JOBS))
                 works[name] = partial(asyncio.to_thread, _tool, command)
-        found = await _in_turn(w, works, rounds * (MORE if n <= SMALL else 1))
+        found = await _in_turn(w, works, rounds)
         for name, seconds in found.items():
             if name != "taskfs":
                 target = _target(n, name)
@@ -143,7 +144,7 @@ async def _over_9p(
             "taskfs": partial(_run, w, n, tree),
             "asyncio": partial(_asyncio, n),
         }
-        found = await _in_turn(w, works, rounds * (MORE if n <= SMALL else 1))
+        found = await _in_turn(w, works, rounds)
         wanted = target if n <= QUICK else None
         rows.append(Row(f"{n} tasks, {where}", found["taskfs"], "asyncio", found["asyncio"], "ms", wanted))
     return rows
@@ -174,7 +175,10 @@ async def _in_turn(w: World, works: dict[str, Work], rounds: int) -> dict[str, f
     None pays for what the one before has left to be cleared away.
     """
     found: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(rounds + 1):
+    until = time.monotonic() + rounds * SECONDS
+    for turn in itertools.count():
+        if turn > rounds and time.monotonic() > until:
+            break
         for name, work in works.items():
             await w.device.settled()
             gc.collect()
