@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from taskfs.hosts import Host
     from taskfs.session import Session
 
-Opened: TypeAlias = tuple[Sequence[Chan | OSError], Sequence[int | OSError]]
+Opened: TypeAlias = tuple[Chan | OSError, int | OSError]
 
 HELD = {"stdin": OWRITE, "stdout": OREAD, "stderr": OREAD, "wait": OREAD}
 """The files of a child that are held open from exec to release, besides its ctl."""
@@ -140,9 +140,10 @@ class Child:
         """Open a file of the child. Errors: `Lost`, and those of the host."""
         return await self._reached.ask(self._open(name, mode))
 
-    async def _open(self, name: str, mode: int) -> Chan:
+    async def _open(self, name: str, mode: int, walked: Chan | None = None) -> Chan:
         device = self.directory.dev
-        walked, _ = await settle(device.walk(self.directory, [name]))
+        if walked is None:
+            walked, _ = await settle(device.walk(self.directory, [name]))
         if walked is None:
             raise errors.Enonexist()
         opened = await settle(device.open(walked, mode))
@@ -175,8 +176,9 @@ class Child:
         self._fed = order.fed
         if not self.host.lost:
             self._last = ""  # it would tell of what has ended, should the host be lost from now on
-        exec_ = "exec " + " ".join(map(quote, words))
-        return "\n".join([*self._keep(), *order.settings, *fed, *place, exec_])
+        return "\n".join(
+            [*self._keep(), *order.settings, *fed, *place, f"exec {' '.join(map(quote, words))}"]
+        )
 
     def _keep(self) -> list[str]:
         """The control messages that tell it how many of its files are held open, and are not really."""
@@ -189,18 +191,16 @@ class Child:
     async def _open_and_exec(self, order: Order, words: list[str], place: list[str]) -> bool:
         """Open `FIRST`, start the task and ask for its output, in one round trip. False: not this time."""
         async with self._opening:
-            first, self._first = self._first, None
-            if first is None or not self.host.orderly:
+            if self._first is None or not self.host.orderly:
                 return False
-            from nsh.dev.mntmany import open_and_write
+            from nsh.dev.mntmany import open_and_tell
 
             host = self._reached
+            first, self._first = self._first, None
             message = self._message(order, words, place).encode("utf-8", "surrogateescape")
             self.foreseen = True
-            doing: Maybe[Opened] = open_and_write(
-                [(first, HELD[FIRST])], [(self._file("ctl"), message)], first
-            )
-            [opened], [wrote] = await host.ask(doing)
+            doing: Maybe[Opened] = open_and_tell(first, HELD[FIRST], self._file("ctl"), message)
+            opened, wrote = await host.ask(doing)
             if isinstance(opened, Chan):
                 self._held[FIRST] = opened
         if isinstance(wrote, OSError):
@@ -216,7 +216,10 @@ class Child:
     async def _open_first(self) -> None:
         async with self._opening:
             if FIRST not in self._held:
-                self._held[FIRST] = await self.open(FIRST, HELD[FIRST])
+                host = self._reached
+                first, self._first = self._first, None
+                opening: Maybe[Chan] = self._open(FIRST, HELD[FIRST], first)
+                self._held[FIRST] = await host.ask(opening)
 
     async def _really(self, name: str) -> Chan:
         """The file ``name``, open. Errors: `Ehungup` when the child was given back; as of `open`."""
@@ -276,10 +279,8 @@ class Child:
             c = self._held.get(name)
             if c is None:
                 c = await self._really(name)
-                if not data:
-                    await self._write_all(
-                        c, b""
-                    )  # the first means that we only hold it open: see files.Writer
+                if not data:  # the first empty one means that we only hold it open: see files.Writer
+                    await self._write_all(c, data)
             for at in range(0, max(len(data), 1), size):
                 await self._write_all(c, data[at : at + size])
         return len(data)

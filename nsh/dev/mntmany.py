@@ -1,4 +1,4 @@
-"""Requests that travel together: several files of one server are walked to, or opened, in one round trip.
+"""Requests that travel together: all that one thing takes, which is done with a server, in one round trip.
 
 What is asked here is what the mount device asks (`nsh.dev.mnt`), in the same messages; only that the next
 request does not wait for the answer to the one before. Nothing is mounted on the way: that is for who asks to
@@ -83,52 +83,30 @@ async def _walked(made: Chan, walk: Walk) -> Chan | P9Error:
     return made
 
 
-async def open_all(files: Sequence[tuple[Chan, int]]) -> list[Chan | P9Error]:
-    """Open each of these with its mode; what is returned is the same Chans, or why they cannot be opened.
+async def open_and_tell(
+    c: Chan, mode: int, control: Chan, data: bytes
+) -> tuple[Chan | P9Error, int | P9Error]:
+    """Open the file ``c``, write ``data`` to ``control``, an open file of the same server, and ask for the
+    start of ``c``, which will be read (`nsh.dev.mntahead`).
 
-    Errors: `Ehungup`.
+    Returns the same Chan, or why it cannot be opened; and how many bytes were taken, or why the write was
+    refused. Errors: `Ehungup`.
     """
-    opened, _ = await open_and_write(files, ())
-    return opened
-
-
-async def open_and_write(
-    files: Sequence[tuple[Chan, int]], writes: Sequence[tuple[Chan, bytes]], first: Chan | None = None
-) -> tuple[list[Chan | P9Error], list[int | P9Error]]:
-    """`open_all`; and then write to files of the same server, which are these or are open.
-
-    Returns also how many bytes each write has taken, or why it was refused. ``first``: the one of the files
-    of which the start will be read, and is asked for (`nsh.dev.mntahead`). Errors: `Ehungup`.
-    """
-    opening = [_begin_open(c, mode) for c, mode in files]
-    writing = [_begin_write(c, data) for c, data in writes]
-    link: Link = files[0][0].aux.link
-    ahead = Ahead(link, first.aux.number) if first is not None else None
+    link: Link = c.aux.link
+    opening, writing = _begin_open(c, mode), _begin_write(control, data)
+    ahead = Ahead(link, c.aux.number)
     try:
-        opened = [await _opened(c, mode, one) for (c, mode), one in zip(files, opening, strict=True)]
-        early = {c for c, _ in files}
-        wrote: list[int | P9Error] = []
-        for (c, data), one in zip(writes, writing, strict=True):
-            again = partial(link.client.write, c.aux.number, data, 0) if c in early else None
-            taken: int | P9Error = await _surely(link, one, again)
-            wrote.append(taken)
+        opened = await _opened(c, mode, opening)
+        wrote = await _surely(link, writing, None)
     except BaseException:
-        if ahead is not None:
-            ahead.drop()
-        link.give_up((*opening, *writing))
+        ahead.drop()
+        link.give_up((opening, writing))
         raise
-    if ahead is not None and first is not None:
-        _expect(first, ahead)
-    return opened, wrote
-
-
-def _expect(first: Chan, ahead: Ahead) -> None:
-    """Let who reads the file find what was asked for, if it is open."""
-    fid: Fid = first.aux
-    if fid.io is not None:
-        fid.io.expect(ahead)
+    if isinstance(opened, Chan):
+        opened.aux.io.expect(ahead)
     else:
         ahead.drop()
+    return opened, wrote
 
 
 async def _opened(c: Chan, mode: int, opening: Begun[tuple[Qid, int]]) -> Chan | P9Error:

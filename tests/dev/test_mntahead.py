@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from nsh.dev import mntahead
-from nsh.dev.mntmany import begin_walks, end_walks, open_and_write
+from nsh.dev.mntmany import begin_walks, end_walks, open_and_tell
 from nsh.errors import P9Error
 from nsh.kern.chan import Chan, settle
 from nsh.kern.mnt import MREPL
@@ -17,7 +17,7 @@ from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
 from nsh.p9.const import OREAD, OWRITE
 from tests.dev.test_mnt import mounted, stop
-from tests.kern.world import world
+from tests.kern.world import content, world
 from tests.net.peers import Host, quiet
 
 
@@ -51,14 +51,15 @@ async def foreseen(name: str = "f", text: str = "before") -> AsyncIterator[Fores
     top = await namec(p, "/mnt/h", Access.BIND)
     [c] = await end_walks(begin_walks(top, top.path, [tuple(name.split("/"))]))
     assert isinstance(c, Chan)
-    opened, _ = await open_and_write([(c, OREAD)], [], c)
-    assert opened == [c]
+    control = await namec(p, "/mnt/h/g", Access.OPEN, OWRITE)
+    assert await open_and_tell(c, OREAD, control, b"go") == (c, 2)
     await quiet()
     yield Foreseen(owner, host, p, c)
     c.close()
+    control.close()
     await quiet()
     assert host.servers[0]._session.outstanding == 0
-    del c, top, opened
+    del c, top, control
     await stop(p, host)
 
 
@@ -143,17 +144,20 @@ async def test_what_is_under_way_and_not_wanted_is_flushed(how: str) -> None:
 
 
 async def test_a_file_that_cannot_be_opened_is_not_read() -> None:
-    owner = await world("d/")
+    owner = await world("d/", "g")
     host = await Host.start(owner)
     p = await mounted(host)
     top = await namec(p, "/mnt/h", Access.BIND)
+    control = await namec(p, "/mnt/h/g", Access.OPEN, OWRITE)
     [c] = await end_walks(begin_walks(top, top.path, [("d",)]))
     assert isinstance(c, Chan)
-    opened, _ = await open_and_write([(c, OWRITE)], [], c)
-    assert isinstance(opened[0], P9Error)
+    opened, wrote = await open_and_tell(c, OWRITE, control, b"go")
+    assert isinstance(opened, P9Error) and wrote == 2
     await quiet()
     assert host.servers[0]._session.outstanding == 0
-    del c, top, opened
+    assert await content(owner, "/mnt/g") == "go"
+    control.close()
+    del c, top, control, opened
     await stop(p, host)
 
 
