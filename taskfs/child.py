@@ -8,7 +8,7 @@ How children are made to look like one session is `gather`'s business.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from nsh import errors
@@ -223,14 +223,23 @@ class Child:
 
     async def _really(self, name: str) -> Chan:
         """The file ``name``, open. Errors: `Ehungup` when the child was given back; as of `open`."""
+        c = self._held.get(name)
+        if c is not None:
+            return c
         async with self._opening:
             c = self._held.get(name)
             if c is None:
                 self._file("ctl")
                 c = self._held[name] = await self.open(name, HELD[name])
+                if HELD[name] == OWRITE:
+                    self._do(settle(self._tell_now(c, b"")))  # we only hold it open: see files.Writer
                 for message in self._keep() if self._kept else ():
-                    begun(self.command(message)).add_done_callback(looked_at)
+                    self._do(self.command(message))
         return c
+
+    def _do(self, work: Coroutine[Any, Any, object]) -> None:
+        """See to ``work``, of which nobody wants to know any more."""
+        begun(work).add_done_callback(looked_at)
 
     def _file(self, name: str) -> Chan:
         """The open file ``name``. Errors: `Ehungup` when the child was given back."""
@@ -262,7 +271,7 @@ class Child:
         self.foreseen = self.foreseen and name != FIRST
         c = self._held.get(name)
         if c is not None:
-            begun(_nothing(c)).add_done_callback(looked_at)
+            self._do(_nothing(c))
 
     def write(self, name: str, data: bytes) -> Maybe[int]:
         """Write all of ``data`` to a file that is held open. Errors: `Lost`, and those of the host."""
@@ -276,11 +285,7 @@ class Child:
 
     async def _write_in_turn(self, name: str, data: bytes, size: int) -> int:
         async with self._turn:
-            c = self._held.get(name)
-            if c is None:
-                c = await self._really(name)
-                if not data:  # the first empty one means that we only hold it open: see files.Writer
-                    await self._write_all(c, data)
+            c = await self._really(name)
             for at in range(0, max(len(data), 1), size):
                 await self._write_all(c, data[at : at + size])
         return len(data)

@@ -348,17 +348,14 @@ class Leaf:
             spool = self._spool(name)
             self._reading[reader] = spool, spool.start
         spool, start = self._reading[reader]
+        # he has got what is before it, and not yet what is now given to him: he may be asked to read it again
+        spool.advance(reader, start + offset)
         data = self._printed(spool, count, start + offset)
-        if data is None:
-            return self._read_later(reader, spool, count, start + offset)
-        spool.advance(reader, start + offset + len(data))
-        return data
+        return self._read_later(spool, count, start + offset) if data is None else data
 
-    async def _read_later(self, reader: object, spool: Spool, count: int, offset: int) -> bytes:
-        spool.advance(reader, offset)
+    async def _read_later(self, spool: Spool, count: int, offset: int) -> bytes:
         while (data := self._printed(spool, count, offset)) is None:
             await (self._bell.wait() if spool.eof else spool.more())
-        spool.advance(reader, offset + len(data))
         return data
 
     def _printed(self, spool: Spool, count: int, offset: int) -> bytes | None:

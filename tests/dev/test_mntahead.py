@@ -15,8 +15,10 @@ from nsh.kern.chan import Chan, settle
 from nsh.kern.mnt import MREPL
 from nsh.kern.namec import Access, namec
 from nsh.kern.proc import Proc
+from nsh.p9 import msg
 from nsh.p9.const import OREAD, OWRITE
-from tests.dev.test_mnt import mounted, stop
+from nsh.p9.stat import Qid
+from tests.dev.test_mnt import mounted, rogue, stop, version_then
 from tests.kern.world import content, world
 from tests.net.peers import Host, quiet
 
@@ -66,12 +68,7 @@ async def foreseen(name: str = "f", text: str = "before") -> AsyncIterator[Fores
 async def test_what_has_come_is_read_once_and_then_the_server_is_asked() -> None:
     async with foreseen() as f:
         await f.change("after that")
-        assert [await f.read(n, at) for n, at in ((2, 0), (3, 2), (100, 5), (100, 6))] == [
-            b"be",
-            b"for",
-            b"e",
-            b"",
-        ]
+        assert [await f.read(n, at) for n, at in ((2, 0), (3, 2), (100, 5))] == [b"be", b"for", b"e"]
         assert await f.read(100, 6) == b"that"
         assert await f.read(100, 0) == b"after that"
 
@@ -80,7 +77,7 @@ async def test_only_the_start_is_asked_for() -> None:
     size = mntahead.SIZE
     async with foreseen(text="x" * (3 * size)) as f:
         await f.change("y" * (3 * size))
-        assert [await f.read(1 << 20, 0), await f.read(size, 2 * size)] == [b"x" * 2 * size, b"y" * size]
+        assert [await f.read(1 << 20, 0), await f.read(size, size)] == [b"x" * size, b"y" * size]
 
 
 @pytest.mark.parametrize("offset", [0, 3])
@@ -104,6 +101,49 @@ async def test_what_came_before_something_was_written_is_not_believed() -> None:
         await f.change("after")
         await f.p.writefile("/mnt/h/g", b"do it")
         assert await f.read(100, 0) == b"after"
+
+
+async def test_who_has_begun_to_read_gets_all_that_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with foreseen() as f:
+        await f.change("after that")
+        assert await f.read(2, 0) == b"be"
+        monkeypatch.setattr(mntahead, "FRESH", 0.0)
+        await f.p.writefile("/mnt/h/g", b"do it")
+        assert [await f.read(100, 2), await f.read(100, 6)] == [b"fore", b"that"]
+
+
+async def test_an_error_is_told_to_who_reads_once() -> None:
+    errors = iter(["out of paper"])
+
+    def answer(m: msg.Message) -> bytes:
+        match m:
+            case msg.Topen():
+                return msg.encode(msg.Ropen(m.tag, Qid(0, 0, 1), 0))
+            case msg.Twrite():
+                return msg.encode(msg.Rwrite(m.tag, len(m.data)))
+            case msg.Tread():
+                error = next(errors, "")
+                return msg.encode(msg.Rerror(m.tag, error) if error else msg.Rread(m.tag, b"more"))
+        return version_then(lambda m: msg.Rflush(m.tag))(m)
+
+    p = await world("h/")
+    fd, server = await rogue(p, answer)
+    await p.mount(fd, "/mnt/h", MREPL)
+    p.close(fd)
+    top = await namec(p, "/mnt/h", Access.BIND)
+    control = await namec(p, "/mnt/h/g", Access.OPEN, OWRITE)
+    [c] = await end_walks(begin_walks(top, top.path, [("f",)]))
+    assert isinstance(c, Chan)
+    await open_and_tell(c, OREAD, control, b"go")
+    with pytest.raises(P9Error, match="out of paper"):
+        await settle(c.dev.read(c, 100, 0))
+    assert await settle(c.dev.read(c, 100, 0)) == b"more"
+    c.close()
+    control.close()
+    del c, control, top
+    await p.unmount(None, "/mnt/h")
+    await stop(p)
+    await server
 
 
 async def test_who_reads_nothing_does_without() -> None:

@@ -92,6 +92,7 @@ ROWS = {
         "a\nb\n",
     ),
     "fed off": ("echo exec cat >ctl; echo fed on >ctl; echo fed off >ctl; echo a >stdin; cat stdout", "a\n"),
+    "keep": (f"echo keep 4 >ctl; echo exec true >ctl; {HOW}", "''\n"),
     "below": ("echo below me >ctl; echo res 1 >ctl; ls -d 0", "0\n"),
     # files
     "args": ("echo one two >args; echo exec echo >ctl; cat stdout", "one two\n"),
@@ -122,6 +123,7 @@ REFUSED = {
     "frob": ('unknown control message "frob"', errno.EINVAL),
     "res": ('wrong #args in control message "res"', errno.EINVAL),
     "res x": ('bad argument in control message "res x"', errno.EINVAL),
+    "keep 5": ('bad argument in control message "keep 5"', errno.EINVAL),
     "nice 20": ('bad argument in control message "nice 20"', errno.EINVAL),
     "signal 0": ('bad argument in control message "signal 0"', errno.EINVAL),
     "dir 'a": ('unclosed quote in control message "dir \'a"', errno.EINVAL),
