@@ -224,13 +224,22 @@ class Child:
     async def _really(self, name: str) -> Chan:
         """The file ``name``, open. Errors: `Ehungup` when the child was given back; as of `open`."""
         c = self._held.get(name)
-        if c is not None:
-            return c
+        if c is None:
+            opening = begun(self._open_late(name))
+            opening.add_done_callback(looked_at)
+            # who is cut short leaves it to others: half opened, it would be a writer whose end nobody tells
+            c = await asyncio.shield(opening)
+        return c
+
+    async def _open_late(self, name: str) -> Chan:
         async with self._opening:
             c = self._held.get(name)
             if c is None:
                 self._file("ctl")
                 c = self._held[name] = await self.open(name, HELD[name])
+                if "ctl" not in self._held:
+                    self._held.pop(name).close()
+                    raise errors.Ehungup()
                 if HELD[name] == OWRITE:
                     self._do(settle(self._tell_now(c, b"")))  # we only hold it open: see files.Writer
                 for message in self._keep() if self._kept else ():

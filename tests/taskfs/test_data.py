@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nsh import errors
+from nsh.dev import mntahead
 from nsh.p9.const import OWRITE
 from taskfs import gather, spool
 from tests.taskfs import host
@@ -608,4 +609,34 @@ async def test_children_are_connected_before_they_run(where: str) -> None:
         await w.echo("exec sh -c 'test %r = 0 && echo through || cat'", f"{s}/ctl")
         assert await w.cat(f"{s}/1/stdout") == "through\n"
         assert [line.split()[1] for line in (await w.cat(f"{s}/status")).splitlines()] == ["5", "5"]
+        await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_a_first_write_that_is_cut_short_leaves_no_writer_behind(where: str) -> None:
+    async with resources(where) as w:
+        for turns in range(16):
+            s = await w.team(1, "exec cat")
+            fd = await w.p.open(f"{s}/stdin", OWRITE)
+            writing = asyncio.create_task(w.p.write(fd, b"x"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            writing.cancel()
+            await asyncio.wait([writing])
+            w.p.close(fd)
+            assert (await w.cat(f"{s}/wait")).endswith("''\n")
+            await w.echo("release", f"{s}/ctl")
+
+
+async def test_who_reads_slowly_what_a_host_merges_gets_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with resources("there") as w:
+        s = await w.team(1)
+        await w.echo("res 2", f"{s}/0/ctl")
+        await w.echo("exec seq 1000", f"{s}/ctl")
+        fd = await w.p.open(f"{s}/stdout")
+        begun = await w.p.read(fd, 100)
+        monkeypatch.setattr(mntahead, "FRESH", 0.0)
+        await w.echo("COLOUR=red", f"{s}/0/env")
+        assert begun + await w.p.readall(fd) == b"".join(b"%d\n" % n for n in range(1, 1001)) * 2
+        w.p.close(fd)
         await w.echo("release", f"{s}/ctl")
