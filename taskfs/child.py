@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 Opened: TypeAlias = tuple[Chan | OSError, int | OSError]
 
 HELD = {"stdin": OWRITE, "stdout": OREAD, "stderr": OREAD, "wait": OREAD}
-"""The files of a child that are held open from exec to release, besides its ctl."""
+"""The files of a child that are open from exec to release, or count as that, besides its ctl."""
 FIRST = "stdout"
-"""The one of them that is opened by exec. The others are, for most tasks, never used: the child is told that
-they are kept open, and counts them as if they were, until they are opened to be used.
+"""The one of them that exec opens. The others are never used by most: the child is told that they are kept
+open, and counts them as if they were, until they are opened to be used.
 """
 
 PIECE = 32 << 10

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MAXKEPT = 4
 """The files of a session, besides its ctl, that are counted when they are open."""
-"""The word, and the mark of an open ctl to which it was written: its closing kills the tasks."""
 MAXNICE = 19
 """By how much the priority of a task can be lowered: the range of nice(2)."""
 

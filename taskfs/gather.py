@@ -49,6 +49,7 @@ class Team:
         self._cursors: dict[object, Cursor] = {}
         self._merges: dict[tuple[str, bool, str], Merge] = {}
         self._run = 0
+        self._starting = 0
         self._bell = Bell()
         self._freed = False
         self._dealer = Dealer()
@@ -61,6 +62,15 @@ class Team:
         return self._run > 0
 
     # --- commands ------------------------------------------------------------------------------
+
+    def expect(self) -> None:
+        """An `exec` is about to come: who begins to read from now on reads what that starts, once it has."""
+        self._starting += 1
+
+    def expected(self) -> None:
+        """It has come to its end."""
+        self._starting -= 1
+        self._bell.ring()
 
     async def exec(self, argv: list[str]) -> None:
         """Start a task on every child; returns when each has started, or has failed to.
@@ -90,7 +100,6 @@ class Team:
         if not self._run:
             self._pouring = asyncio.get_running_loop().create_task(self._pour())
         self._run += 1
-        self._bell.ring()
         loop = asyncio.get_running_loop()
         if any(child.foreseen for child in begun):
             self._unread = loop.call_later(SOON, self._leave_unread, begun)
@@ -145,16 +154,21 @@ class Team:
         return self._read(reader, name, count, offset)
 
     async def _read(self, reader: object, name: str, count: int, offset: int) -> bytes:
-        while not self._run:
+        while not self._run or (self._starting and self._begins(reader, offset)):
             await self._bell.wait()
             if self._freed:
                 raise errors.Ehungup()
         cursor = self._cursors.get(reader)
-        if cursor is None or (offset == 0 and (cursor.begun or cursor.cut)):
+        if cursor is None or self._begins(reader, offset):
             if cursor is not None:
                 cursor.close()
             cursor = self._cursors[reader] = self._cursor(name)
         return await cursor.read(count, offset)
+
+    def _begins(self, reader: object, offset: int) -> bool:
+        """Does he begin to read, for the first time or anew?"""
+        cursor = self._cursors.get(reader)
+        return cursor is None or (offset == 0 and (cursor.begun or cursor.cut))
 
     def _cursor(self, name: str) -> Cursor:
         """A way through the output ``name`` of the tasks that there are, as outmode and label say."""

@@ -48,8 +48,8 @@ class Source:
         """The bytes at ``offset``, as `Child.read`."""
         return self.child.read(self._name, count, offset) if self._borrowed else self._read(count, offset)
 
-    async def start(self, count: int) -> bytes:
-        """The same of the first bytes; it has not failed before that is waited for."""
+    async def first(self, count: int) -> bytes:
+        """The first bytes; what goes wrong, too, is found when that is waited for."""
         return await settle(self.read(count, 0))
 
     async def _read(self, count: int, offset: int) -> bytes:
@@ -166,7 +166,6 @@ class InOrder:
         self._offset += len(data)
         self._left = data if self._lines is None else self._lines.feed(data)
         if not data:
-            self._sources[self._turn].over = True
             self._turn += 1
             self._offset = 0
             self._next_child()
@@ -180,7 +179,7 @@ class InOrder:
         end = min(self._turn + TOGETHER, len(self._sources))
         for i in range(max(self._ahead, self._turn + 1), end):
             if not self._sources[i].child.here and i not in self._ended:
-                self._asked[i] = _begin(self._sources[i].start(count))
+                self._asked[i] = _begin(self._sources[i].first(count))
         self._ahead = end
 
     def _ask(self, i: int, count: int, offset: int) -> bytes | None:
@@ -188,21 +187,26 @@ class InOrder:
         if i in self._ended:
             return b""
         try:
-            asked = self._asked.get(i)
-            if asked is None:
-                result = self._sources[i].read(count, offset)
-                if not must_wait(result):
-                    return result
-                asked = self._asked[i] = _begin(result)
-            if not asked.done():
-                return None
-            del self._asked[i]
-            return asked.result()
+            data = self._asked_for(i, count, offset)
+            self._sources[i].over = data == b""
+            return data
         except (Lost, errors.Ehungup):
             return b""  # a child that is lost, or was removed, has come to its end
         except OSError as e:
             self._failures.append(e)
             return b""
+
+    def _asked_for(self, i: int, count: int, offset: int) -> bytes | None:
+        asked = self._asked.get(i)
+        if asked is None:
+            result = self._sources[i].read(count, offset)
+            if not must_wait(result):
+                return result
+            asked = self._asked[i] = _begin(result)
+        if not asked.done():
+            return None
+        del self._asked[i]
+        return asked.result()
 
     def end(self, children: Set[Child]) -> None:
         for i, source in enumerate(self._sources):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nsh import errors
 from nsh.errors import P9Error
-from nsh.kern.chan import Maybe
+from nsh.kern.chan import Maybe, settle
 from nsh.kern.namec import quote
 from taskfs import status
 from taskfs.guard import Guard, Job, NoDirectory
@@ -343,6 +343,8 @@ class Leaf:
         """What the task has printed to ``name`` (stdout, stderr), for ``reader``; 0 is the start of what is
         still kept.
         """
+        if offset == 0 and self._starting is not None and self.used:
+            return self._read_anew(reader, name, count)
         if offset == 0 or reader not in self._reading:
             # who does not begin anew reads on in what the task before has left, and finds its end
             spool = self._spool(name)
@@ -352,6 +354,12 @@ class Leaf:
         spool.advance(reader, start + offset)
         data = self._printed(spool, count, start + offset)
         return self._read_later(spool, count, start + offset) if data is None else data
+
+    async def _read_anew(self, reader: object, name: str, count: int) -> bytes:
+        """A read from the start while another task starts: it is of what that prints, if it does start."""
+        while self._starting is not None:
+            await self._bell.wait()
+        return await settle(self.read(reader, name, count, 0))
 
     async def _read_later(self, spool: Spool, count: int, offset: int) -> bytes:
         while (data := self._printed(spool, count, offset)) is None:

@@ -328,6 +328,7 @@ class Session(Directory):
     def exec(self, argv: list[str]) -> Maybe[None]:
         """Start a task on every child, or here. Errors: `P9Error` with the ranks and why."""
         if self._team is not None:
+            self._team.expect()
             return self._to_the_end(self._exec(self._team, argv))
         role = self.role or Role(0, 1, self.device.hosts.here.name, self.post, "")
         return self._leaf.exec([substitute(arg, role.rank, role.size, role.host) for arg in argv], role)
@@ -339,10 +340,13 @@ class Session(Directory):
         return asyncio.shield(task)
 
     async def _exec(self, team: Team, argv: list[str]) -> None:
-        async with self._lock:
-            self.alive()
-            self.diary.tell(f"exec {quote(argv[0])} on {len(team.children)}")
-            await team.exec(argv)
+        try:
+            async with self._lock:
+                self.alive()
+                self.diary.tell(f"exec {quote(argv[0])} on {len(team.children)}")
+                await team.exec(argv)
+        finally:
+            team.expected()
 
     @property
     def settings(self) -> int:

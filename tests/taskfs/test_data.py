@@ -640,3 +640,49 @@ async def test_who_reads_slowly_what_a_host_merges_gets_all_of_it(monkeypatch: p
         assert begun + await w.p.readall(fd) == b"".join(b"%d\n" % n for n in range(1, 1001)) * 2
         w.p.close(fd)
         await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+@pytest.mark.parametrize("below", [0, 2])
+async def test_who_reads_later_finds_what_all_run_though_a_child_ran_something_before(
+    below: int, where: str
+) -> None:
+    async with resources(where) as w:
+        s = await w.team(1)
+        await w.echo(f"res {below}", f"{s}/0/ctl")
+        await w.echo("exec echo before", f"{s}/0/ctl")
+        assert await w.cat(f"{s}/0/stdout") == "before\n" * max(below, 1)
+        await w.echo("exec echo now", f"{s}/ctl")
+        await asyncio.sleep(0.05)
+        assert await w.cat(f"{s}/stdout") == "now\n" * max(below, 1)
+        await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_a_silent_task_is_connected_before_it_runs(where: str) -> None:
+    async with resources(where) as w:
+        s = await w.team(2)
+        await w.echo("xsplice 0 1", f"{s}/ctl")
+        await asyncio.sleep(0.05)
+        await w.echo("exec sh -c 'test %r = 0 && sleep 0.1 && exec seq 5000; exec cat'", f"{s}/ctl")
+        assert [line.split()[1] for line in (await w.cat(f"{s}/status")).splitlines()] == ["5", "5"]
+        assert await w.cat(f"{s}/1/stdout") == "".join(f"{n}\n" for n in range(1, 5001))
+        await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+async def test_who_has_said_that_he_reads_no_more_holds_no_task_back(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_quota(monkeypatch)
+    async with resources(where) as w:
+        s = await w.team(1, "exec sh -c 'read line; seq 200000'")
+        fd = await w.p.open(f"{s}/0/stdout")
+        waiting = asyncio.create_task(w.p.pread(fd, 4, 0))
+        await asyncio.sleep(0.05)
+        assert await w.p.pread(fd, 0, 0) == b""
+        await w.echo("go", f"{s}/stdin")
+        assert await waiting == b"1\n2\n"
+        assert (await w.cat(f"{s}/0/stdout")).endswith("\n200000\n")
+        w.p.close(fd)
+        await w.echo("release", f"{s}/ctl")
