@@ -140,15 +140,14 @@ class Child:
         """Open a file of the child. Errors: `Lost`, and those of the host."""
         return await self._reached.ask(self._open(name, mode))
 
-    async def _open(self, name: str, mode: int, walked: Chan | None = None) -> Chan:
-        device = self.directory.dev
-        if walked is None:
-            walked, _ = await settle(device.walk(self.directory, [name]))
+    async def _open(self, name: str, mode: int) -> Chan:
+        return await _opened(await self._walk(name), mode)
+
+    async def _walk(self, name: str) -> Chan:
+        walked, _ = await settle(self.directory.dev.walk(self.directory, [name]))
         if walked is None:
             raise errors.Enonexist()
-        opened = await settle(device.open(walked, mode))
-        opened.mode = mode
-        return opened
+        return walked
 
     async def hold(self) -> None:
         """Hold open what is held open while a task runs. Errors: `Lost`, and those of the host."""
@@ -180,9 +179,9 @@ class Child:
             [*self._keep(), *order.settings, *fed, *place, f"exec {' '.join(map(quote, words))}"]
         )
 
-    def _keep(self) -> list[str]:
+    def _keep(self, opening: str = FIRST) -> list[str]:
         """The control messages that tell it how many of its files are held open, and are not really."""
-        kept = sum(name not in self._held and name != FIRST for name in HELD)
+        kept = sum(name not in (*self._held, FIRST, opening) for name in HELD)
         if kept == self._kept:
             return []
         self._kept = kept
@@ -218,7 +217,7 @@ class Child:
             if FIRST not in self._held:
                 host = self._reached
                 first, self._first = self._first, None
-                opening: Maybe[Chan] = self._open(FIRST, HELD[FIRST], first)
+                opening = _opened(first, HELD[FIRST]) if first else self._open(FIRST, HELD[FIRST])
                 self._held[FIRST] = await host.ask(opening)
 
     async def _really(self, name: str) -> Chan:
@@ -236,15 +235,19 @@ class Child:
             c = self._held.get(name)
             if c is None:
                 self._file("ctl")
-                c = self._held[name] = await self.open(name, HELD[name])
+                c = self._held[name] = await self._reached.ask(self._open_kept(name))
                 if "ctl" not in self._held:
                     self._held.pop(name).close()
                     raise errors.Ehungup()
                 if HELD[name] == OWRITE:
                     self._do(settle(self._tell_now(c, b"")))  # we only hold it open: see files.Writer
-                for message in self._keep() if self._kept else ():
-                    self._do(self.command(message))
         return c
+
+    async def _open_kept(self, name: str) -> Chan:
+        walked = await self._walk(name)
+        for message in self._keep(name) if self._kept else ():
+            self._do(self.command(message))  # which goes with the open: nobody sees it counted twice
+        return await _opened(walked, HELD[name])
 
     def _do(self, work: Coroutine[Any, Any, object]) -> None:
         """See to ``work``, of which nobody wants to know any more."""
@@ -436,6 +439,12 @@ def _taken_back(before: bytes, now: bytes) -> bytes:
     kept = {line.partition(b"=")[0] for line in now.split(b"\n")}
     names = (line.partition(b"=")[0] for line in before.split(b"\n"))
     return b"".join(name + b"\n" for name in names if name not in kept)
+
+
+async def _opened(walked: Chan, mode: int) -> Chan:
+    opened = await settle(walked.dev.open(walked, mode))
+    opened.mode = mode
+    return opened
 
 
 async def _nothing(c: Chan) -> bytes:
