@@ -13,49 +13,87 @@ elsewhere.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nsh.dev.mntio import FRESH
-from nsh.errors import Emountrpc, Enotopen, P9Error, from_text
+from nsh.errors import Ehungup, Emountrpc, Enotopen, P9Error, from_text
 from nsh.p9 import msg
 from nsh.p9.msg import Rmsg
 
 if TYPE_CHECKING:
-    from nsh.dev.mntlink import Link
+    from nsh.dev.mntlink import Call, Link
 
 SIZE = 8 << 10
-"""Bytes that are asked for: most programs print less."""
+"""Bytes that are asked for at a time: most programs print less."""
+MORE = 1
+"""How often more is asked for, behind what has come, before somebody reads that: at least the end."""
 
 
 class Ahead:
-    """The first bytes of the file that ``fid`` stands for, which need not be open yet."""
+    """The start of the file that ``fid`` stands for, which need not be open yet.
 
-    __slots__ = ("_arrived", "_at", "_call", "_changes", "_data", "_error", "_here", "_link")
+    Its server may give up what was read, and takes the offset of a request for what has been. So nothing is
+    asked for behind the first bytes before somebody reads those, or waits for them.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_at",
+        "_call",
+        "_changes",
+        "_data",
+        "_error",
+        "_fid",
+        "_link",
+        "_more",
+        "_over",
+        "_read",
+    )
 
     def __init__(self, link: Link, fid: int) -> None:
-        """Ask for them; that is sent with what else is asked for in this turn of the loop.
+        """Ask for the first bytes; that is sent with what else is asked for in this turn of the loop.
 
         Errors: `Ehungup`.
         """
         self._link = link
+        self._fid = fid
         self._at = 0  # where a reader goes on
-        self._data: bytes | None = None  # what has come from there, nothing being the end
-        self._error: P9Error | None = None  # what has come instead
-        self._here = False
+        self._data = b""  # what has come from there
+        self._over = False  # and behind that is the end
+        self._error: P9Error | None = None  # or this
         self._arrived = 0.0
         self._changes = 0
-        self._call = link.ask(msg.Tread(0, fid, 0, SIZE))
+        self._read = False  # somebody reads
+        self._more = MORE
+        self._call: Call | None = None
+        self._ask()
+
+    def _ask(self) -> None:
+        at = self._at + len(self._data)
+        self._call = self._link.ask(msg.Tread(0, self._fid, at, SIZE))
         self._call.answer.add_done_callback(self._came)
-        link.push_soon()
+        self._link.push_soon()
+
+    def _ask_more(self) -> None:
+        if self._read and self._more and not (self._call or self._over or self._error):
+            self._more -= 1
+            with suppress(Ehungup):
+                self._ask()
 
     def _came(self, answer: asyncio.Future[Rmsg]) -> None:
-        self._here = True
-        if answer.cancelled() or answer.exception() is not None:
+        if self._call is None:
+            return
+        self._call = None
+        if answer.exception() is not None:
             return  # who reads is told
         reply = answer.result()
-        self._arrived, self._changes = answer.get_loop().time(), self._link.changes
+        if not self._data:
+            self._arrived, self._changes = answer.get_loop().time(), self._link.changes
         if isinstance(reply, msg.Rread) and len(reply.data) <= SIZE:
-            self._data = bytes(reply.data)
+            self._data += reply.data
+            self._over = not reply.data
+            self._ask_more()
             return
         error = from_text(reply.ename) if isinstance(reply, msg.Rerror) else Emountrpc()
         if not isinstance(error, Enotopen):  # it came before the open
@@ -68,14 +106,16 @@ class Ahead:
         """
         if offset != self._at:
             return None
-        error, self._error = self._error, None
-        if error is not None:
+        if self._error is not None and not self._data:
+            error, self._error = self._error, None
             raise error
-        if self._data is None or self._stale():
+        if not (self._data or self._over) or self._stale():
             return None
-        data, left = self._data[:count], self._data[count:]
-        self._data = left or None
+        data, self._data = self._data[:count], self._data[count:]
         self._at += len(data)
+        self._over = self._over and bool(data)
+        self._read = bool(data)
+        self._ask_more()
         return data
 
     def _stale(self) -> bool:
@@ -83,10 +123,15 @@ class Ahead:
         return not self._at and (late or self._changes != self._link.changes)
 
     def coming(self, offset: int) -> asyncio.Future[Rmsg] | None:
-        """What ends when the bytes at ``offset`` are here, if they are under way."""
-        return None if offset or self._here else self._call.answer
+        """What ends when the bytes at ``offset`` are here, if they are under way; who asks waits for them."""
+        if self._call is None or offset != self._at or self._data:
+            return None
+        self._read = True
+        return self._call.answer
 
     def drop(self) -> None:
         """Forget what has come, and flush what is under way."""
+        call, self._call = self._call, None
         self._at = -1
-        self._link.abandon(self._call)
+        if call is not None:
+            self._link.abandon(call)
