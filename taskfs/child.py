@@ -159,6 +159,13 @@ class Child:
         """Start a task, with all held open that it needs. Errors: as of `hold`."""
         await self.equip(order.files)
         place = await self.host.introduce(order.session, self, order.size)
+        try:
+            await self._exec(order, words, place)
+        except Lost:
+            self._kept = 0  # it may not have heard it
+            raise
+
+    async def _exec(self, order: Order, words: list[str], place: list[str]) -> None:
         if await self._open_and_exec(order, words, place):
             return
         await self._open_first()
@@ -245,9 +252,22 @@ class Child:
 
     async def _open_kept(self, name: str) -> Chan:
         walked = await self._walk(name)
-        for message in self._keep(name) if self._kept else ():
-            self._do(self.command(message))  # which goes with the open: nobody sees it counted twice
-        return await _opened(walked, HELD[name])
+        if not self._kept:
+            return await _opened(walked, HELD[name])
+        self._tell_kept(name)  # which goes with the open: nobody sees it counted twice
+        try:
+            return await _opened(walked, HELD[name])
+        except BaseException:
+            self._tell_kept()
+            raise
+
+    def _tell_kept(self, opening: str = FIRST) -> None:
+        """Let it know what `_keep` says; a lost one, too, which hears it when it goes on."""
+        for message in self._keep(opening):
+            self._do(self._tell(message))
+
+    async def _tell(self, message: str) -> None:
+        await settle(self._tell_now(self._file("ctl"), message.encode()))
 
     def _do(self, work: Coroutine[Any, Any, object]) -> None:
         """See to ``work``, of which nobody wants to know any more."""
@@ -442,7 +462,12 @@ def _taken_back(before: bytes, now: bytes) -> bytes:
 
 
 async def _opened(walked: Chan, mode: int) -> Chan:
-    opened = await settle(walked.dev.open(walked, mode))
+    try:
+        opened = await settle(walked.dev.open(walked, mode))
+    except asyncio.CancelledError:
+        if walked.dev.remote:
+            walked.dev.close(walked)  # now: at the host it may be open, and be taken for a writer
+        raise
     opened.mode = mode
     return opened
 

@@ -359,6 +359,7 @@ class Leaf:
         """A read from the start while another task starts: it is of what that prints, if it does start."""
         while self._starting is not None:
             await self._bell.wait()
+        self._alive()
         return await settle(self.read(reader, name, count, 0))
 
     async def _read_later(self, spool: Spool, count: int, offset: int) -> bytes:

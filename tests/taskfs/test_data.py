@@ -686,3 +686,22 @@ async def test_who_has_said_that_he_reads_no_more_holds_no_task_back(
         assert (await w.cat(f"{s}/0/stdout")).endswith("\n200000\n")
         w.p.close(fd)
         await w.echo("release", f"{s}/ctl")
+
+
+@pytest.mark.parametrize("name", ["stdin", "stderr"])
+async def test_a_file_that_was_being_opened_when_its_host_was_lost_counts_once(name: str) -> None:
+    async with resources("there") as w:
+        [known] = w.device.hosts.met()
+        for turns in range(12):
+            s = await w.team(1, "exec cat")
+            use = w.echo("text", f"{s}/stdin") if name == "stdin" else w.cat(f"{s}/stderr")
+            using = asyncio.create_task(use)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            known.lose()
+            assert await known.check()
+            await w.echo("closein", f"{s}/ctl")
+            await asyncio.gather(using, return_exceptions=True)
+            assert (await w.cat(f"{s}/wait")).endswith("''\n")
+            assert (await w.cat(f"{s}/status")).split()[1] == "5"
+            await w.echo("release", f"{s}/ctl")
