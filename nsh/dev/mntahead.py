@@ -16,8 +16,8 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from nsh.dev.mntio import FRESH
-from nsh.errors import Ehungup, Emountrpc, Enotopen, P9Error, from_text
+from nsh.dev.mntio import FRESH, failure
+from nsh.errors import Ehungup, Enotopen, P9Error
 from nsh.p9 import msg
 from nsh.p9.msg import Rmsg
 
@@ -95,7 +95,7 @@ class Ahead:
             self._over = not reply.data
             self._ask_more()
             return
-        error = from_text(reply.ename) if isinstance(reply, msg.Rerror) else Emountrpc()
+        error = failure(reply)
         if not isinstance(error, Enotopen):  # it came before the open
             self._error = error
 

@@ -72,7 +72,7 @@ class Piece:
         reply = self.call.answer.result()
         if isinstance(reply, msg.Rread) and len(reply.data) <= self.count:
             return memoryview(reply.data)
-        raise _failure(reply)
+        raise failure(reply)
 
 
 class Transfer:
@@ -376,7 +376,7 @@ def _taken(reply: Rmsg, count: int) -> int:
     """How much of a Twrite of ``count`` bytes was taken. Errors: the server's, and `Emountrpc`."""
     if isinstance(reply, msg.Rwrite) and reply.count <= count:
         return reply.count
-    raise _failure(reply)
+    raise failure(reply)
 
 
 def _length(reply: Rmsg, path: int) -> int:
@@ -390,6 +390,6 @@ def _length(reply: Rmsg, path: int) -> int:
     return d.length if d.qid.path == path else 0
 
 
-def _failure(reply: Rmsg) -> P9Error:
+def failure(reply: Rmsg) -> P9Error:
     """What a reply that is not the one that was expected means."""
     return from_text(reply.ename) if isinstance(reply, msg.Rerror) else Emountrpc()

@@ -96,24 +96,17 @@ async def open_and_tell(
     opening, writing = _begin_open(c, mode), _begin_write(control, data)
     ahead = Ahead(link, c.aux.number)
     try:
-        opened = await _opened(c, mode, opening)
-        wrote = await _surely(link, writing, None)
+        opened = await _outcome(link.finish(opening))
+        wrote = await _outcome(link.finish(writing))
     except BaseException:
         ahead.drop()
         link.give_up((opening, writing))
         raise
-    if isinstance(opened, Chan):
-        opened.aux.io.expect(ahead)
-    else:
+    if isinstance(opened, P9Error):
         ahead.drop()
-    return opened, wrote
-
-
-async def _opened(c: Chan, mode: int, opening: Begun[tuple[Qid, int]]) -> Chan | P9Error:
-    try:
-        return _device(c).opened(c, await c.aux.link.finish(opening), mode)
-    except P9Error as e:
-        return e.with_traceback(None)
+        return opened, wrote
+    _device(c).opened(c, opened, mode).aux.io.expect(ahead)
+    return c, wrote
 
 
 def write_now(c: Chan, data: bytes) -> Awaitable[int]:
@@ -178,14 +171,15 @@ async def end_clone(begun: Cloning) -> tuple[Chan, int | P9Error, bytes | P9Erro
     return _device(made).opened(made, opened, begun.mode), wrote, read
 
 
-async def _surely(link: Link, begun: Begun[T], again: Callable[[], Op[T]] | None) -> T | P9Error:
+async def _surely(link: Link, begun: Begun[T], again: Callable[[], Op[T]]) -> T | P9Error:
     """What comes of an operation; if it was refused, and may have come before its time, it is done again."""
+    came = await _outcome(link.finish(begun))
+    return await _outcome(link.run(again())) if isinstance(came, P9Error) else came
+
+
+async def _outcome(work: Awaitable[T]) -> T | P9Error:
+    """What comes of an operation, or why it was refused."""
     try:
-        return await link.finish(begun)
+        return await work
     except P9Error as e:
-        if again is None:
-            return e.with_traceback(None)
-    try:
-        return await link.run(again())
-    except P9Error as e:
-        return e.with_traceback(None)
+        return e.with_traceback(None)  # which would keep what it came through
